@@ -1,0 +1,22 @@
+//! What every other room talks about: JSON objects and their metadata, group/version/kind names, errors as Kubernetes
+//! Status, time, seeded randomness, quantities, selectors, JSONPath and the schema-free patch formats.
+//!
+//! Invariant: no I/O, no clock, no randomness of its own; nothing here knows a kind by name.
+//! Start reading at [`meta`] and [`error`].
+#![forbid(unsafe_code)]
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod error;
+pub mod gvk;
+pub mod meta;
+pub mod rng;
+pub mod time;
+pub mod value;
+
+pub use bytes::Bytes;
+pub use error::{ApiError, Cause, CauseType, Reason, Result};
+pub use gvk::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
+pub use meta::{ObjectMeta, OwnerReference};
+pub use rng::Rng;
+pub use serde_json::{Map, Value, json};
+pub use time::Time;
