@@ -166,8 +166,12 @@ impl ApiError {
     }
 
     fn about(code: u16, reason: Reason, resource: &GroupResource, name: &str, message: String) -> Box<Self> {
-        let details =
-            Details { name: name.to_owned(), group: resource.group.to_string(), kind: resource.resource.to_string(), ..Details::default() };
+        let details = Details {
+            name: name.to_owned(),
+            group: resource.group.to_string(),
+            kind: resource.resource.to_string(),
+            ..Details::default()
+        };
         Box::new(ApiError { code, reason, message, details })
     }
 
@@ -193,7 +197,11 @@ impl ApiError {
 
     /// The conflict of a write whose resourceVersion is not the current one.
     pub fn modified(resource: &GroupResource, name: &str) -> Box<Self> {
-        Self::conflict(resource, name, "the object has been modified; please apply your changes to the latest version and try again")
+        Self::conflict(
+            resource,
+            name,
+            "the object has been modified; please apply your changes to the latest version and try again",
+        )
     }
 
     /// 403 `pods "x" is forbidden: why`.
@@ -251,9 +259,19 @@ impl ApiError {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let details =
-            Details { name: name.to_owned(), group: kind.group.to_string(), kind: kind.kind.to_string(), causes, ..Details::default() };
-        Box::new(ApiError { code: 422, reason: Reason::Invalid, message: format!("{shown_kind} {name:?} is invalid: {what}"), details })
+        let details = Details {
+            name: name.to_owned(),
+            group: kind.group.to_string(),
+            kind: kind.kind.to_string(),
+            causes,
+            ..Details::default()
+        };
+        Box::new(ApiError {
+            code: 422,
+            reason: Reason::Invalid,
+            message: format!("{shown_kind} {name:?} is invalid: {what}"),
+            details,
+        })
     }
 
     /// Whether this is a 404 about an object.
@@ -290,7 +308,9 @@ impl ApiError {
         if d.retry_after_seconds > 0 {
             details.insert("retryAfterSeconds".to_owned(), d.retry_after_seconds.into());
         }
-        if !details.is_empty() || matches!(self.reason, Reason::NotFound | Reason::MethodNotAllowed) && self.details == Details::default() {
+        if !details.is_empty()
+            || matches!(self.reason, Reason::NotFound | Reason::MethodNotAllowed) && self.details == Details::default()
+        {
             status["details"] = Value::Object(details);
         }
         if self.reason != Reason::Unknown {
