@@ -1,3 +1,51 @@
-//! xtask
+//! `cargo xtask …`: the one entry for building, running, testing and measuring. CI calls nothing else.
+//!
+//! Each command is a module; this file only chooses. Start reading at [`dist`], which assembles what the others run.
 
-fn main() {}
+mod bench;
+mod dist;
+mod lint;
+mod replay;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND [ARGUMENTS]
+
+  up [ARGUMENTS]      build everything that is missing and start a one-node cluster; arguments go to `wasmkube up`
+                      (--data-dir D, --port P, --web-port P, --simulated-nodes N, --control-plane-only, --engine wasm|native)
+  build               build everything into target/dist
+  test [--only STEP]  every check, in the order below; STEP is one of:
+                      tidy, fmt, clippy, core, core-wasm, build, host, e2e, browser, replay
+  lint                tidy, fmt and clippy
+  replay [AREA…]      hold the recorded conversations beside this checkout (../shared/replay) against a fresh server
+  bench [ROW…]        measure, and print one table
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let done = match command.as_str() {
+        "up" => dist::up(&rest),
+        "build" => dist::build().map(drop),
+        "test" => test::run(&rest),
+        "lint" => lint::run(),
+        "replay" => replay::run(&rest),
+        "bench" => bench::run(&rest),
+        _ => {
+            eprint!("{HELP}");
+            return if matches!(command.as_str(), "help" | "--help" | "-h") { ExitCode::SUCCESS } else { ExitCode::from(2) };
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
