@@ -1,3 +1,3 @@
-//! host
+//! The program `wasmkube`.
 
 fn main() {}
