@@ -9,7 +9,10 @@
 pub mod error;
 pub mod gvk;
 pub mod meta;
+pub mod names;
+pub mod quantity;
 pub mod rng;
+pub mod selector;
 pub mod time;
 pub mod value;
 
@@ -17,6 +20,8 @@ pub use bytes::Bytes;
 pub use error::{ApiError, Cause, CauseType, Reason, Result};
 pub use gvk::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
 pub use meta::{ObjectMeta, OwnerReference};
+pub use quantity::Quantity;
 pub use rng::Rng;
+pub use selector::{FieldSelector, LabelSelector};
 pub use serde_json::{Map, Value, json};
 pub use time::Time;
