@@ -1,1 +1,16 @@
-//! kubelet
+//! The life of a pod on a node: Kubernetes' kubelet as a pure state machine.
+//!
+//! Facts go in ([`Input`]: a pod was bound here, a container exited, a probe failed), wishes come out ([`Output`]: start this
+//! container, pull that image, write this status), and the machine says when time alone will change something. The host's node agent and
+//! the simulated nodes drive the same machine; only the runtime under it differs.
+//!
+//! Invariant: nothing here performs anything. No I/O, no clock, no API client; what is not an input is not known.
+//! Start reading at [`io`], the boundary.
+#![forbid(unsafe_code)]
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod io;
+pub mod pod;
+
+pub use io::{Config, Input, Output};
+pub use pod::Pod;

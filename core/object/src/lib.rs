@@ -1,7 +1,7 @@
 //! What every other room talks about: JSON objects and their metadata, group/version/kind names, errors as Kubernetes
 //! Status, time, seeded randomness, quantities, selectors, JSONPath and the schema-free patch formats.
 //!
-//! Invariant: no I/O, no clock, no randomness of its own; nothing here knows a kind by name.
+//! Invariant: no I/O, no clock, no randomness of its own; nothing here knows a kind by name ([`scheduling`] reads pod specs).
 //! Start reading at [`meta`] and [`error`].
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -12,6 +12,7 @@ pub mod meta;
 pub mod names;
 pub mod quantity;
 pub mod rng;
+pub mod scheduling;
 pub mod selector;
 pub mod time;
 pub mod value;

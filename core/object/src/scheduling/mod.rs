@@ -1,0 +1,12 @@
+//! What scheduler, kubelet and workload controllers must agree on about where a pod may run: what it asks for, which taints
+//! it bears, which nodes it wants. Kubernetes keeps the same rules in `k8s.io/component-helpers`.
+//!
+//! Nothing here chooses a node.
+
+mod affinity;
+mod requests;
+mod taint;
+
+pub use affinity::{MatchNode, NodeFields, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Operator};
+pub use requests::{ResourceList, pod_requests, qos_class, resource_list};
+pub use taint::{Effect, Taint, Toleration, untolerated};
