@@ -309,7 +309,8 @@ impl ApiError {
             details.insert("retryAfterSeconds".to_owned(), d.retry_after_seconds.into());
         }
         if !details.is_empty()
-            || matches!(self.reason, Reason::NotFound | Reason::MethodNotAllowed) && self.details == Details::default()
+            || matches!(self.reason, Reason::NotFound | Reason::MethodNotAllowed | Reason::Invalid)
+                && self.details == Details::default()
         {
             status["details"] = Value::Object(details);
         }

@@ -8,8 +8,10 @@
 
 pub mod error;
 pub mod gvk;
+pub mod jsonpath;
 pub mod meta;
 pub mod names;
+pub mod patch;
 pub mod quantity;
 pub mod rng;
 pub mod scheduling;
@@ -20,6 +22,7 @@ pub mod value;
 pub use bytes::Bytes;
 pub use error::{ApiError, Cause, CauseType, Reason, Result};
 pub use gvk::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
+pub use jsonpath::JsonPath;
 pub use meta::{ObjectMeta, OwnerReference};
 pub use quantity::Quantity;
 pub use rng::Rng;
