@@ -113,7 +113,10 @@ impl Graph {
             let required = entry.required.unwrap_or(required.contains(&key.as_str()) && key != "metadata");
             let node = self.property(property, &entry).map_err(|e| format!("{name}.{key}: {e}"))?;
             let text = self.text(property);
-            fields.push(field(key, node, text, required, &entry));
+            // Optional numbers and booleans are mostly pointers in Go, optional texts mostly are not.
+            let shape = &self.nodes[node as usize].shape;
+            let pointer = matches!(shape, ShapeModel::Boolean | ShapeModel::Integer(_) | ShapeModel::Number);
+            fields.push(field(key, node, text, required, pointer, &entry));
         }
         if let Some(key) = entries.keys().next() {
             return Err(format!("the overlay names {name}.{key}, which does not exist").into());
@@ -194,14 +197,14 @@ impl Graph {
     }
 }
 
-fn field(name: &str, node: u32, text: u32, required: bool, entry: &Entry) -> FieldModel<'static> {
+fn field(name: &str, node: u32, text: u32, required: bool, pointer: bool, entry: &Entry) -> FieldModel<'static> {
     FieldModel {
         name: keep(name),
         node,
         text,
         required,
         zero: entry.zero,
-        pointer: entry.pointer,
+        pointer: entry.pointer.unwrap_or(pointer),
         default: entry.default.as_ref().map_or("", |v| keep(v.to_string())),
         published: entry.published,
         patch: keep(entry.patch.as_str()),

@@ -97,7 +97,7 @@ pub struct Entry {
     pub merge_key: String,
     pub required: Option<bool>,
     pub zero: bool,
-    pub pointer: bool,
+    pub pointer: Option<bool>,
     pub default: Option<Value>,
     pub published: bool,
     pub choices: Vec<String>,

@@ -9,6 +9,8 @@
 #![warn(missing_docs)]
 
 mod builtin;
+pub mod decode;
+mod gotype;
 mod model;
 pub mod registry;
 pub mod resource;
