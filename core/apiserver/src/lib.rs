@@ -1,1 +1,23 @@
-//! apiserver
+//! The API: a request goes through a pipeline of named steps (see [`edge`] and [`write`]), the same for clients outside and
+//! for the controllers inside.
+//!
+//! Invariants: every write is authenticated and carries its user; a request that fails changes nothing; nothing that
+//! arrives can panic. A kind is data (the schema room); what only one kind does stands in [`strategy`].
+//! Start reading at [`ApiServer`].
+#![forbid(unsafe_code)]
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod client;
+mod convert;
+mod edge;
+mod identity;
+pub mod message;
+mod server;
+mod strategy;
+mod watch;
+mod write;
+
+pub use client::{Client, gvr};
+pub use identity::UserInfo;
+pub use server::{ApiServer, Settings};
+pub use write::{DeleteOptions, PatchKind, Preconditions, Propagation, WriteOptions};

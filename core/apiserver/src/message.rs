@@ -1,0 +1,125 @@
+//! What the API exchanges with whoever drives it: whole requests in; answers, streams and journal records out.
+//!
+//! `cluster::wire` encodes these for the narrow waist; they are plain data and name nothing internal.
+
+use object::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// A client's connection-independent identity for one request and its answer. The host counts them up and never uses one twice.
+pub type StreamId = u64;
+
+/// A bearer token and its user, as one line of kube-apiserver's `--token-auth-file`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StaticToken {
+    /// The secret.
+    pub token: String,
+    /// User name.
+    pub user: String,
+    /// The user's groups.
+    pub groups: Vec<String>,
+}
+
+/// One HTTP request, already authenticated as far as TLS can.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Where the answer goes.
+    pub stream: StreamId,
+    /// HTTP method, upper case.
+    pub method: String,
+    /// Path and query as they stood in the request line.
+    pub target: String,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Body; the host has bounded its size and undone any content encoding.
+    pub body: Bytes,
+    /// What a verified client certificate says.
+    pub certificate: Option<ClientCertificate>,
+}
+
+/// The subject of a verified client certificate: Kubernetes reads CN as the user and O as the groups.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientCertificate {
+    /// Subject common name.
+    pub common_name: String,
+    /// Subject organizations.
+    pub organizations: Vec<String>,
+}
+
+/// A wish to the outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Output {
+    /// Make this durable before anything that follows it in this step leaves.
+    Journal(Record),
+    /// A whole answer.
+    Respond {
+        /// Whose.
+        stream: StreamId,
+        /// HTTP status code.
+        status: u16,
+        /// Headers, names in lower case. Content-Length is the host's.
+        headers: Vec<(String, String)>,
+        /// Body.
+        body: Bytes,
+    },
+    /// The head of an answer whose body follows in `Data` until `End`.
+    Open {
+        /// Whose.
+        stream: StreamId,
+        /// HTTP status code.
+        status: u16,
+        /// Headers, names in lower case.
+        headers: Vec<(String, String)>,
+    },
+    /// A piece of body for each of these streams: a watch event leaves core once, whatever the number of watchers.
+    Data {
+        /// Whose; each was opened and not yet ended.
+        streams: Vec<StreamId>,
+        /// The piece.
+        bytes: Bytes,
+    },
+    /// The end of a streamed answer.
+    End(StreamId),
+    /// Answer this stream with what the kubelet at `address:port` says to `method path` (logs, exec, proxy).
+    Proxy {
+        /// Whose.
+        stream: StreamId,
+        /// The node, for messages.
+        node: String,
+        /// The kubelet's address.
+        address: String,
+        /// The kubelet's port.
+        port: u16,
+        /// Path and query on the kubelet.
+        target: String,
+    },
+}
+
+/// A change to make durable. Keys are kube-apiserver's own (`/registry/pods/default/web`), values are JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Record {
+    /// The object at `key` is now `value`.
+    Put {
+        /// Revision of the change.
+        revision: u64,
+        /// Key.
+        key: String,
+        /// The object as compact JSON.
+        value: Bytes,
+    },
+    /// The object at `key` is gone.
+    Delete {
+        /// Revision of the change.
+        revision: u64,
+        /// Key.
+        key: String,
+    },
+}
+
+impl Record {
+    /// Revision of the change.
+    pub fn revision(&self) -> u64 {
+        match self {
+            Record::Put { revision, .. } | Record::Delete { revision, .. } => *revision,
+        }
+    }
+}

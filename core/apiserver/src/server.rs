@@ -1,0 +1,161 @@
+//! The API server's state, and its doors: [`ApiServer::handle`] for requests from outside, [`ApiServer::client`] for the
+//! parts of the control plane.
+
+use std::sync::Arc;
+
+use object::{ApiError, GroupVersionKind, GroupVersionResource, ObjectMeta, Result, Rng, Time, Value};
+use schema::{Registry, Resource};
+use store::{Key, Object, Progress, Store, registry_key};
+
+use crate::client::Client;
+use crate::identity::UserInfo;
+use crate::message::{Output, Record, StaticToken, StreamId};
+use crate::watch::Watches;
+
+/// What an API server must be told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Seed of uids and generated names.
+    pub seed: u64,
+    /// Addresses of Services.
+    pub service_cidr: String,
+    /// Bearer tokens.
+    pub tokens: Vec<StaticToken>,
+    /// Where clients reach this server.
+    pub advertise_address: String,
+    /// Its port.
+    pub advertise_port: u16,
+    /// How many events of history are kept.
+    pub history_limit: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            seed: 0,
+            service_cidr: "10.96.0.0/16".to_owned(),
+            tokens: Vec::new(),
+            advertise_address: "127.0.0.1".to_owned(),
+            advertise_port: 6443,
+            history_limit: 10_000,
+        }
+    }
+}
+
+/// The Kubernetes API over a store.
+pub struct ApiServer {
+    pub(crate) settings: Settings,
+    pub(crate) registry: Registry,
+    pub(crate) store: Store,
+    pub(crate) rng: Rng,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) watches: Watches,
+}
+
+impl ApiServer {
+    /// A server with an empty store. [`ApiServer::start`] fills in what every cluster has.
+    pub fn new(settings: Settings) -> Self {
+        let store = Store::new(settings.history_limit);
+        let rng = Rng::new(settings.seed);
+        ApiServer { registry: Registry::builtin(), store, rng, outputs: Vec::new(), watches: Watches::default(), settings }
+    }
+
+    /// Takes back objects from the journal. Records that cannot be read are left out and named in the result.
+    pub fn restore(&mut self, records: Vec<Record>) -> Vec<String> {
+        let mut unread = Vec::new();
+        for record in records {
+            let Record::Put { revision, key, value: bytes } = record else { continue };
+            let object = serde_json::from_slice::<Value>(&bytes).ok().and_then(|value| {
+                let kind = kind_of(&value)?;
+                let resource = self.registry.kind(&kind)?;
+                let meta = ObjectMeta::of(&value);
+                let key = Key::new(&resource.storage.resource, &meta.namespace, &meta.name);
+                Some(Object::new(key, revision, bytes, meta))
+            });
+            match object {
+                Some(object) => self.store.restore(object),
+                None => unread.push(key),
+            }
+        }
+        unread
+    }
+
+    /// Begins to serve at `revision`, after everything is restored, and makes what every cluster has.
+    pub fn start(&mut self, now: Time, revision: u64) {
+        self.store.restored(revision);
+        self.watches.start(self.store.revision());
+        crate::strategy::bootstrap::run(self, now);
+    }
+
+    /// The objects, to read.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What is served.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// What this server was told.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The API as seen by `user`, inside the control plane.
+    pub fn client<'a>(&'a mut self, now: Time, user: &'a UserInfo) -> Client<'a> {
+        Client::new(self, now, user)
+    }
+
+    /// The client of this stream went away.
+    pub fn closed(&mut self, stream: StreamId) {
+        self.watches.close(stream);
+    }
+
+    /// Does what is due by now: bookmarks and ends of watches.
+    pub fn run(&mut self, now: Time) -> Progress {
+        let revision = self.store.revision();
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let progress = self.watches.run(now, revision, &mut outputs);
+        self.outputs = outputs;
+        progress
+    }
+
+    /// What is to happen outside, in order: journal records stand before the answers and events that depend on them.
+    pub fn take_outputs(&mut self) -> Vec<Output> {
+        self.deliver_events();
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// Finds the resource served at this path.
+    pub(crate) fn resource(&self, gvr: &GroupVersionResource) -> Result<Arc<Resource>> {
+        self.registry.resource(gvr).cloned().ok_or_else(ApiError::no_such_path)
+    }
+
+    /// Makes `value` the object at `key`: in the store, and soon in the journal.
+    pub(crate) fn commit(&mut self, key: Key, value: Value) -> Arc<Object> {
+        let object = self.store.put(key, value);
+        let record = Record::Put { revision: object.revision, key: registry_key(&object.key), value: object.bytes.clone() };
+        self.outputs.push(Output::Journal(record));
+        object
+    }
+
+    /// Takes away the object at `key`.
+    pub(crate) fn commit_removal(&mut self, key: &Key) {
+        if self.store.remove(key).is_some() {
+            self.outputs.push(Output::Journal(Record::Delete { revision: self.store.revision(), key: registry_key(key) }));
+        }
+    }
+
+    fn deliver_events(&mut self) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.watches.deliver(&self.store, &self.registry, &mut outputs);
+        self.outputs = outputs;
+    }
+}
+
+/// Kind and version of an object, if it says both.
+pub(crate) fn kind_of(value: &Value) -> Option<GroupVersionKind> {
+    let version = object::GroupVersion::parse(value.get("apiVersion")?.as_str()?)?;
+    Some(version.kind(value.get("kind")?.as_str()?))
+}

@@ -1,0 +1,120 @@
+//! What only some kinds do on their way into the store: the general rules first, then what a kind adds.
+//!
+//! Kubernetes calls these the registry strategies (`PrepareForCreate`, `PrepareForUpdate`, `CheckGracefulDelete`).
+
+pub mod bootstrap;
+pub mod subresource;
+
+use object::value::{self, at, i64_at, str_at};
+use object::{Time, Value, json};
+use schema::Resource;
+
+use crate::server::ApiServer;
+
+/// Resources whose immediate deletion is answered with the object; all others with a Status.
+const RETURN_DELETED: [&str; 9] = [
+    "pods",
+    "services",
+    "serviceaccounts",
+    "persistentvolumes",
+    "persistentvolumeclaims",
+    "podtemplates",
+    "resourcequotas",
+    "replicationcontrollers",
+    "namespaces",
+];
+
+/// A new object has no status of its own making and is in its first generation.
+pub fn prepare_for_create(_api: &mut ApiServer, _now: Time, resource: &Resource, object: &mut Value) {
+    if resource.has_status() {
+        value::remove(object, &["status"]);
+    }
+    if counts_generations(resource, object) {
+        value::set(object, &["metadata", "generation"], 1);
+    }
+    match (&*resource.gvr.group, &*resource.gvr.resource) {
+        ("", "pods") => {
+            value::set(object, &["status"], json!({"phase": "Pending"}));
+        }
+        ("", "namespaces") => {
+            value::set(object, &["spec", "finalizers"], json!(["kubernetes"]));
+            value::set(object, &["status"], json!({"phase": "Active"}));
+            let name = str_at(object, &["metadata", "name"]).to_owned();
+            value::set(object, &["metadata", "labels", "kubernetes.io/metadata.name"], name);
+        }
+        _ => {}
+    }
+}
+
+/// The main resource cannot change the status, the status subresource nothing else; a change of the rest is a new generation.
+pub fn prepare_for_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) {
+    if subresource == "status" {
+        let status = value::remove(new, &["status"]);
+        let metadata = at(new, &["metadata", "managedFields"]).cloned();
+        *new = old.clone();
+        match status {
+            Some(status) => value::set(new, &["status"], status),
+            None => drop(value::remove(new, &["status"])),
+        }
+        if let Some(managed) = metadata {
+            value::set(new, &["metadata", "managedFields"], managed);
+        }
+        return;
+    }
+    if resource.has_status() {
+        match old.get("status") {
+            Some(status) => value::set(new, &["status"], status.clone()),
+            None => drop(value::remove(new, &["status"])),
+        }
+    }
+    if counts_generations(resource, old) && old.get("spec") != new.get("spec") {
+        let generation = i64_at(old, &["metadata", "generation"]).unwrap_or(0);
+        value::set(new, &["metadata", "generation"], generation + 1);
+    }
+}
+
+fn counts_generations(resource: &Resource, object: &Value) -> bool {
+    let without =
+        matches!(&*resource.gvr.resource, "namespaces" | "nodes" | "services" | "persistentvolumes" | "persistentvolumeclaims");
+    (object.get("spec").is_some() || resource.custom) && !without
+}
+
+/// Whether an object that is being deleted has nothing left to wait for.
+pub fn is_finished(object: &Value) -> bool {
+    at(object, &["metadata", "deletionTimestamp"]).is_some()
+        && i64_at(object, &["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) == 0
+        && value::list_at(object, &["metadata", "finalizers"]).is_empty()
+        && namespace_finalizers(object) == 0
+}
+
+/// How long this deletion waits for the object to end by itself. Only pods are given time.
+pub fn grace_period(resource: &Resource, object: &Value, asked: Option<i64>) -> i64 {
+    if &*resource.gvr.resource != "pods" || !resource.gvr.group.is_empty() {
+        return 0;
+    }
+    let unscheduled = str_at(object, &["spec", "nodeName"]).is_empty();
+    if unscheduled || matches!(str_at(object, &["status", "phase"]), "Succeeded" | "Failed") {
+        return 0;
+    }
+    let own = i64_at(object, &["spec", "terminationGracePeriodSeconds"]).unwrap_or(30);
+    // A negative period means "at once, but let the node confirm", which Kubernetes turns into one second.
+    let period = asked.unwrap_or(own);
+    if period < 0 { 1 } else { period }
+}
+
+/// Namespaces have finalizers of their own kind, in their spec.
+pub fn namespace_finalizers(object: &Value) -> usize {
+    if object.get("kind").is_some_and(|k| k == "Namespace") { value::list_at(object, &["spec", "finalizers"]).len() } else { 0 }
+}
+
+/// What changes at once when deletion begins.
+pub fn begin_deletion(resource: &Resource, object: &mut Value) {
+    if &*resource.gvr.resource == "namespaces" && resource.gvr.group.is_empty() {
+        value::set(object, &["status", "phase"], "Terminating");
+    }
+}
+
+/// Whether an immediate deletion is answered with the object.
+pub fn returns_deleted_object(resource: &Resource) -> bool {
+    resource.gvr.group.is_empty() && RETURN_DELETED.contains(&&*resource.gvr.resource)
+}

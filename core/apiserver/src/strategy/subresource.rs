@@ -1,0 +1,67 @@
+//! What is posted to subresources: bindings and evictions.
+
+use object::value::{self, at, str_at};
+use object::{ApiError, Result, Time, Value, json};
+
+use crate::identity::UserInfo;
+use crate::server::ApiServer;
+use crate::write::{DeleteOptions, Target, WriteOptions};
+
+/// Dispatches a POST to a subresource.
+pub fn create(
+    api: &mut ApiServer,
+    now: Time,
+    user: &UserInfo,
+    target: &Target,
+    body: Value,
+    options: &WriteOptions,
+) -> Result<Value> {
+    match (&*target.resource.gvr.resource, target.subresource.as_str()) {
+        ("pods", "binding") => bind(api, now, user, target, &body, options),
+        ("pods", "eviction") => evict(api, now, user, target, options),
+        _ => Err(ApiError::method_not_allowed()),
+    }
+}
+
+/// Gives a pod its node, once. `Pod.spec.nodeName` and the PodScheduled condition change together.
+fn bind(api: &mut ApiServer, now: Time, user: &UserInfo, target: &Target, body: &Value, options: &WriteOptions) -> Result<Value> {
+    let old = api.stored(target)?;
+    let conflict = |why: &str| ApiError::conflict(&object::GroupResource::new("", "pods/binding"), &target.name, why);
+    let mut pod = old.value();
+    let bound = str_at(&pod, &["spec", "nodeName"]);
+    if !bound.is_empty() {
+        return Err(conflict(&format!("pod {} is already assigned to node {bound:?}", target.name)));
+    }
+    if old.meta.deletion_timestamp.is_some() {
+        return Err(conflict(&format!("pod {} is being deleted, cannot be assigned to a host", target.name)));
+    }
+    if !value::list_at(&pod, &["spec", "schedulingGates"]).is_empty() {
+        return Err(conflict(&format!("pod {} has non-empty .spec.schedulingGates", target.name)));
+    }
+    let node = str_at(body, &["target", "name"]);
+    if node.is_empty() {
+        let cause = object::Cause::required("target.name", "");
+        return Err(ApiError::invalid(&object::GroupVersionKind::new("", "v1", "Binding"), &target.name, vec![cause]));
+    }
+    value::set(&mut pod, &["spec", "nodeName"], node);
+    if let Some(more) = at(body, &["metadata", "annotations"]).and_then(Value::as_object) {
+        value::object_at(&mut pod, &["metadata", "annotations"]).extend(more.clone());
+    }
+    let mut conditions = value::list_at(&pod, &["status", "conditions"]).to_vec();
+    conditions.retain(|c| str_at(c, &["type"]) != "PodScheduled");
+    conditions.push(json!({
+        "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now.rfc3339(),
+    }));
+    value::set(&mut pod, &["status", "conditions"], conditions);
+    let _ = user;
+    if !options.dry_run {
+        api.commit(old.key.clone(), pod);
+    }
+    Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
+}
+
+fn evict(api: &mut ApiServer, now: Time, user: &UserInfo, target: &Target, options: &WriteOptions) -> Result<Value> {
+    let pod = Target::new(target.resource.clone(), &target.namespace, &target.name, "");
+    api.delete(now, user, &pod, &DeleteOptions { dry_run: options.dry_run, ..DeleteOptions::default() })?;
+    Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
+}

@@ -1,0 +1,95 @@
+//! Creating objects.
+
+use object::value::{self, str_at};
+use object::{ApiError, Result, Time, Value};
+use store::Key;
+
+use super::{Target, WriteOptions};
+use crate::convert;
+use crate::identity::UserInfo;
+use crate::server::ApiServer;
+use crate::strategy;
+
+/// How often a generated name is drawn again when it is taken.
+const NAME_ATTEMPTS: u32 = 8;
+
+/// Names are at most this long before a generated suffix of five is added.
+const MAX_GENERATE_NAME: usize = 58;
+
+impl ApiServer {
+    /// Creates an object, or posts to a subresource.
+    pub(crate) fn create(
+        &mut self,
+        now: Time,
+        user: &UserInfo,
+        target: &Target,
+        body: Value,
+        options: &WriteOptions,
+    ) -> Result<Value> {
+        if !target.subresource.is_empty() {
+            return strategy::subresource::create(self, now, user, target, body, options);
+        }
+        let resource = &target.resource;
+        let mut object = convert::to_storage(resource, body);
+        check_namespace(target, &mut object)?;
+        self.name_object(target, &mut object)?;
+        stamp(&mut object, &self.rng.uuid(), now);
+        strategy::prepare_for_create(self, now, resource, &mut object);
+        let name = str_at(&object, &["metadata", "name"]).to_owned();
+        let key = Key::new(&resource.storage.resource, &target.namespace, &name);
+        if self.store.get(&key).is_some() {
+            return Err(ApiError::already_exists(&resource.group_resource(), &name));
+        }
+        if options.dry_run {
+            return Ok(convert::from_storage(resource, object));
+        }
+        let stored = self.commit(key, object);
+        Ok(convert::from_storage(resource, stored.value()))
+    }
+
+    /// Fills in `metadata.name` from `generateName`.
+    fn name_object(&mut self, target: &Target, object: &mut Value) -> Result<()> {
+        if !str_at(object, &["metadata", "name"]).is_empty() {
+            return Ok(());
+        }
+        let base = str_at(object, &["metadata", "generateName"]).to_owned();
+        if base.is_empty() {
+            let cause = object::Cause::required("metadata.name", "name or generateName is required");
+            return Err(ApiError::invalid(&target.resource.kind, "", vec![cause]));
+        }
+        let base: String = base.chars().take(MAX_GENERATE_NAME).collect();
+        let mut name = format!("{base}{}", self.rng.suffix(5));
+        for _ in 1..NAME_ATTEMPTS {
+            if self.store.get(&Key::new(&target.resource.storage.resource, &target.namespace, &name)).is_none() {
+                break;
+            }
+            name = format!("{base}{}", self.rng.suffix(5));
+        }
+        value::set(object, &["metadata", "name"], name);
+        Ok(())
+    }
+}
+
+/// The object lives in the path's namespace and may not say otherwise.
+fn check_namespace(target: &Target, object: &mut Value) -> Result<()> {
+    let said = str_at(object, &["metadata", "namespace"]);
+    if !said.is_empty() && said != target.namespace {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    if !target.namespace.is_empty() {
+        value::set(object, &["metadata", "namespace"], target.namespace.as_str());
+    }
+    Ok(())
+}
+
+/// System-owned metadata of a new object.
+fn stamp(object: &mut Value, uid: &str, now: Time) {
+    let metadata = value::object_at(object, &["metadata"]);
+    for system in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
+        metadata.remove(system);
+    }
+    metadata.insert("uid".to_owned(), uid.into());
+    metadata.insert("creationTimestamp".to_owned(), now.rfc3339().into());
+}

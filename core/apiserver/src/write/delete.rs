@@ -1,0 +1,124 @@
+//! Deleting objects: preconditions, grace, finalizers, propagation.
+
+use object::value::{self, i64_at, str_at};
+use object::{ApiError, Result, Time, Value, json};
+use store::Object;
+
+use super::Target;
+use crate::convert;
+use crate::identity::UserInfo;
+use crate::server::ApiServer;
+use crate::strategy;
+
+/// What happens to the objects that belong to a deleted one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    /// They lose their owner.
+    Orphan,
+    /// They are deleted afterwards.
+    Background,
+    /// They are deleted before.
+    Foreground,
+}
+
+/// What must hold of the object for it to be deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preconditions {
+    /// Its uid.
+    pub uid: Option<String>,
+    /// Its resourceVersion.
+    pub resource_version: Option<String>,
+}
+
+/// `metav1.DeleteOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    /// Seconds until the object is taken away by force; `None` is the object's own.
+    pub grace_period_seconds: Option<i64>,
+    /// What happens to dependents; `None` is the resource's default.
+    pub propagation: Option<Propagation>,
+    /// What must hold.
+    pub preconditions: Preconditions,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+impl ApiServer {
+    /// Deletes an object, or begins to. Returns the object while it is still there, else a Status.
+    pub(crate) fn delete(&mut self, now: Time, _user: &UserInfo, target: &Target, options: &DeleteOptions) -> Result<Value> {
+        let old = self.stored(target)?;
+        check_preconditions(target, &old, &options.preconditions)?;
+        let mut object = old.value();
+        let before = object.clone();
+        let grace = strategy::grace_period(&target.resource, &object, options.grace_period_seconds);
+        set_propagation_finalizers(&mut object, options.propagation);
+        let finalizers = value::list_at(&object, &["metadata", "finalizers"]).len() + strategy::namespace_finalizers(&object);
+        if grace > 0 || finalizers > 0 {
+            begin_deletion(&mut object, now, grace);
+            strategy::begin_deletion(&target.resource, &mut object);
+            if object != before && !options.dry_run {
+                object = self.commit(old.key.clone(), object).value();
+            }
+            return Ok(convert::from_storage(&target.resource, object));
+        }
+        if !options.dry_run {
+            self.commit_removal(&old.key);
+        }
+        if strategy::returns_deleted_object(&target.resource) {
+            return Ok(convert::from_storage(&target.resource, object));
+        }
+        Ok(deleted_status(target, &old))
+    }
+}
+
+fn check_preconditions(target: &Target, old: &Object, preconditions: &Preconditions) -> Result<()> {
+    let failed = |what: &str, wanted: &str, is: &str| {
+        let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
+        Err(ApiError::conflict(&target.resource.group_resource(), &target.name, &why))
+    };
+    match (&preconditions.uid, &preconditions.resource_version) {
+        (Some(uid), _) if *uid != old.meta.uid => failed("UID", uid, &old.meta.uid),
+        (_, Some(version)) if *version != old.revision.to_string() => {
+            failed("ResourceVersion", version, &old.revision.to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn set_propagation_finalizers(object: &mut Value, propagation: Option<Propagation>) {
+    let Some(propagation) = propagation else { return };
+    let mut list: Vec<Value> = value::list_at(object, &["metadata", "finalizers"]).to_vec();
+    list.retain(|f| f != "orphan" && f != "foregroundDeletion");
+    match propagation {
+        Propagation::Orphan => list.push("orphan".into()),
+        Propagation::Foreground => list.push("foregroundDeletion".into()),
+        Propagation::Background => {}
+    }
+    if list.is_empty() {
+        value::remove(object, &["metadata", "finalizers"]);
+    } else {
+        value::set(object, &["metadata", "finalizers"], list);
+    }
+}
+
+/// Marks the object; a second request may shorten the grace period, never lengthen it.
+fn begin_deletion(object: &mut Value, now: Time, grace: i64) {
+    let seconds = u64::try_from(grace).unwrap_or(0);
+    if !str_at(object, &["metadata", "deletionTimestamp"]).is_empty() {
+        if i64_at(object, &["metadata", "deletionGracePeriodSeconds"]).is_some_and(|current| current <= grace) {
+            return;
+        }
+    } else if let Some(generation) = i64_at(object, &["metadata", "generation"]).filter(|g| *g > 0) {
+        value::set(object, &["metadata", "generation"], generation + 1);
+    }
+    value::set(object, &["metadata", "deletionTimestamp"], now.plus_secs(seconds).rfc3339());
+    value::set(object, &["metadata", "deletionGracePeriodSeconds"], grace);
+}
+
+fn deleted_status(target: &Target, old: &Object) -> Value {
+    let mut details = json!({"name": target.name, "kind": &*target.resource.gvr.resource, "uid": old.meta.uid});
+    if !target.resource.gvr.group.is_empty() {
+        value::set(&mut details, &["group"], &*target.resource.gvr.group);
+    }
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+}

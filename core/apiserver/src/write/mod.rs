@@ -1,0 +1,89 @@
+//! The write pipeline: what happens to an object between decoding and commit.
+//!
+//! create: path check → storage version → defaults → identity (name, uid, time) → strategy → admission → validation →
+//! managed fields → commit. update and patch start from the stored object and keep what clients may not change.
+
+mod create;
+mod delete;
+mod patch;
+mod update;
+
+use std::sync::Arc;
+
+use object::{ApiError, Result, Value};
+use schema::Resource;
+use store::{Key, Object};
+
+use crate::convert;
+use crate::server::ApiServer;
+
+pub use delete::{DeleteOptions, Preconditions, Propagation};
+pub use patch::PatchKind;
+
+/// What a request is about.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The resource in the version of the path.
+    pub resource: Arc<Resource>,
+    /// Namespace; empty for cluster-scoped resources and for all namespaces.
+    pub namespace: String,
+    /// Name; empty for the collection.
+    pub name: String,
+    /// Subresource; empty for the object itself.
+    pub subresource: String,
+}
+
+/// What a write is asked to mind.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// Do everything but the commit.
+    pub dry_run: bool,
+    /// Who owns the fields that change.
+    pub field_manager: String,
+    /// Take fields from other appliers.
+    pub force: bool,
+    /// What to do about fields nobody knows.
+    pub field_validation: FieldValidation,
+}
+
+/// What to do about unknown and duplicate fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// Drop them.
+    #[default]
+    Ignore,
+    /// Drop them and say so in a warning.
+    Warn,
+    /// Refuse the request.
+    Strict,
+}
+
+impl Target {
+    /// From its parts.
+    pub fn new(resource: Arc<Resource>, namespace: &str, name: &str, subresource: &str) -> Self {
+        Target { resource, namespace: namespace.to_owned(), name: name.to_owned(), subresource: subresource.to_owned() }
+    }
+
+    /// Where the object is stored.
+    pub fn key(&self) -> Key {
+        Key::new(&self.resource.storage.resource, &self.namespace, &self.name)
+    }
+
+    /// 404 for this object.
+    pub fn not_found(&self) -> Box<ApiError> {
+        ApiError::not_found(&self.resource.group_resource(), &self.name)
+    }
+}
+
+impl ApiServer {
+    /// The stored object, or 404.
+    pub(crate) fn stored(&self, target: &Target) -> Result<Arc<Object>> {
+        self.store.get(&target.key()).cloned().ok_or_else(|| target.not_found())
+    }
+
+    /// One object in the version of the path.
+    pub(crate) fn get(&self, target: &Target) -> Result<Value> {
+        let object = self.stored(target)?;
+        Ok(convert::from_storage(&target.resource, object.value()))
+    }
+}
