@@ -9,7 +9,9 @@
 #![warn(missing_docs)]
 
 mod builtin;
+pub mod convert;
 pub mod decode;
+pub mod default;
 mod gotype;
 mod model;
 pub mod registry;
