@@ -16,6 +16,7 @@ mod gotype;
 mod model;
 pub mod registry;
 pub mod resource;
+pub mod strategic;
 pub mod types;
 
 pub use registry::Registry;
