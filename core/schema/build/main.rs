@@ -22,6 +22,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let overlay = overlay::read(&Path::new(&root).join("overlay"))?;
     let model = graph::build(roots::definitions(), overlay)?;
     let path = Path::new(&env::var("OUT_DIR")?).join("schemas.bin");
-    fs::write(path, postcard::to_allocvec(&model)?)?;
+    let bytes = postcard::to_allocvec(&model)?;
+    // Documents made from the schemas change exactly when these bytes do (FNV-1a).
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
+    println!("cargo:rustc-env=SCHEMAS_HASH={hash:016x}");
+    fs::write(path, bytes)?;
     Ok(())
 }

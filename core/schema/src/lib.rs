@@ -14,6 +14,7 @@ pub mod decode;
 pub mod default;
 mod gotype;
 mod model;
+pub mod openapi;
 pub mod registry;
 pub mod resource;
 pub mod strategic;
