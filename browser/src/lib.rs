@@ -1,1 +1,24 @@
-//! browser
+//! Core for the browser: the class that the Web Worker of `js/worker.ts` drives.
+//!
+//! Here lives only the translation between JavaScript values and [`cluster::wire`]; the loop, the clock, the channels
+//! to the page and IndexedDB are the worker's. Times are microseconds since 1970 as JavaScript numbers, which hold
+//! them exactly until the year 2255; stream ids are whole numbers below 2^53.
+
+mod core;
+mod sink;
+
+pub use crate::core::Core;
+
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn console_error(message: &str);
+}
+
+/// A panic ends this instance (the browser build aborts); the console and the page should say where it was.
+#[wasm_bindgen(start)]
+fn start() {
+    std::panic::set_hook(Box::new(|info| console_error(&format!("wasmkube core: {info}"))));
+}

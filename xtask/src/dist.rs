@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use crate::shell::{self, cargo, run};
+use crate::web;
 
 /// The built-in images: their names under `wasmkube/`, which are also those of their crates' programs.
 const IMAGES: [&str; 3] = ["hello", "http-echo", "stress"];
@@ -19,7 +20,7 @@ pub fn build() -> Result<PathBuf> {
     control_plane(&dist)?;
     images(&dist)?;
     precompile(&dist)?;
-    step("playground", || web(&dist.join("web")))?;
+    step("playground", || web::build(&dist.join("web"), true))?;
     Ok(dist)
 }
 
@@ -66,10 +67,6 @@ fn images(dist: &Path) -> Result<()> {
 
 fn precompile(dist: &Path) -> Result<()> {
     step("precompiling", || run(std::process::Command::new(dist.join("wasmkube")).arg("precompile")))
-}
-
-fn web(_out: &Path) -> Result<()> {
-    Ok(())
 }
 
 /// Says what is being done, does it, and says how long it took.

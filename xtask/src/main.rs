@@ -9,6 +9,7 @@ mod replay;
 mod shell;
 mod test;
 mod tidy;
+mod web;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,7 @@ usage: cargo xtask COMMAND [ARGUMENTS]
   up [ARGUMENTS]      build everything that is missing and start a one-node cluster; arguments go to `wasmkube up`
                       (--data-dir D, --port P, --web-port P, --simulated-nodes N, --control-plane-only, --engine wasm|native)
   build               build everything into target/dist
+  web [--dev]         build only the playground, into target/dist/web; with --dev quick and large
   test [--only STEP]  every check, in the order below; STEP is one of:
                       tidy, fmt, clippy, core, core-wasm, build, host, e2e, browser, replay
   lint                tidy, fmt and clippy
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "up" => dist::up(&rest),
         "build" => dist::build().map(drop),
+        "web" => web::command(&rest),
         "test" => test::run(&rest),
         "lint" => lint::run(),
         "replay" => replay::run(&rest),

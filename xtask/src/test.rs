@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::shell::{self, cargo, run as run_command};
-use crate::{dist, lint, replay, tidy};
+use crate::{dist, lint, replay, tidy, web};
 
 type Step = (&'static str, fn() -> Result<()>);
 
@@ -86,7 +86,8 @@ fn end_to_end() -> Result<()> {
 
 /// The page in a real browser.
 fn browser() -> Result<()> {
-    need_chromium()
+    need_chromium()?;
+    web::browser_test(&shell::dist().join("web"))
 }
 
 /// Chromium, installed from Debian's packages where that is possible without asking.
