@@ -4,21 +4,26 @@ use object::Value;
 use schema::Resource;
 
 /// Turns a stored object into `resource`'s version.
-pub fn from_storage(resource: &Resource, value: Value) -> Value {
-    relabel(value, &resource.kind)
+pub fn from_storage(resource: &Resource, mut value: Value) -> Value {
+    if !is_storage_version(resource) {
+        schema::convert::convert(&mut value, &resource.kind);
+    }
+    value
 }
 
 /// Turns an object of `resource`'s version into the stored one.
-pub fn to_storage(resource: &Resource, value: Value) -> Value {
-    relabel(value, &resource.storage.kind)
-}
-
-fn relabel(mut value: Value, kind: &object::GroupVersionKind) -> Value {
-    if let Some(map) = value.as_object_mut() {
-        map.insert("apiVersion".to_owned(), kind.api_version().into());
-        map.insert("kind".to_owned(), (&*kind.kind).into());
+pub fn to_storage(resource: &Resource, mut value: Value) -> Value {
+    label(&mut value, &resource.kind);
+    if !is_storage_version(resource) {
+        schema::convert::convert(&mut value, &resource.storage.kind);
     }
     value
+}
+
+/// A body may leave out what it is; the path has said it.
+fn label(value: &mut Value, kind: &object::GroupVersionKind) {
+    object::value::set(value, &["apiVersion"], kind.api_version());
+    object::value::set(value, &["kind"], &*kind.kind);
 }
 
 /// Whether stored bytes can be given out as they are.

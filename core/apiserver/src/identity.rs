@@ -48,6 +48,11 @@ impl UserInfo {
         self.groups.iter().any(|g| g == "system:masters")
     }
 
+    /// Whether nobody was authenticated.
+    pub fn is_anonymous(&self) -> bool {
+        self.name == "system:anonymous"
+    }
+
     /// Who asks without saying who.
     fn anonymous() -> Self {
         UserInfo { name: "system:anonymous".to_owned(), groups: vec!["system:unauthenticated".to_owned()], ..UserInfo::default() }

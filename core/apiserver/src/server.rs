@@ -50,6 +50,8 @@ pub struct ApiServer {
     pub(crate) rng: Rng,
     pub(crate) outputs: Vec<Output>,
     pub(crate) watches: Watches,
+    /// The time of the last call from outside.
+    pub(crate) now: Time,
 }
 
 impl ApiServer {
@@ -57,7 +59,15 @@ impl ApiServer {
     pub fn new(settings: Settings) -> Self {
         let store = Store::new(settings.history_limit);
         let rng = Rng::new(settings.seed);
-        ApiServer { registry: Registry::builtin(), store, rng, outputs: Vec::new(), watches: Watches::default(), settings }
+        ApiServer {
+            registry: Registry::builtin(),
+            store,
+            rng,
+            outputs: Vec::new(),
+            watches: Watches::default(),
+            now: Time::default(),
+            settings,
+        }
     }
 
     /// Takes back objects from the journal. Records that cannot be read are left out and named in the result.
@@ -70,7 +80,7 @@ impl ApiServer {
                 let resource = self.registry.kind(&kind)?;
                 let meta = ObjectMeta::of(&value);
                 let key = Key::new(&resource.storage.resource, &meta.namespace, &meta.name);
-                Some(Object::new(key, revision, bytes, meta))
+                Some(Object::new(key, revision, &value))
             });
             match object {
                 Some(object) => self.store.restore(object),
@@ -82,6 +92,7 @@ impl ApiServer {
 
     /// Begins to serve at `revision`, after everything is restored, and makes what every cluster has.
     pub fn start(&mut self, now: Time, revision: u64) {
+        self.now = now;
         self.store.restored(revision);
         self.watches.start(self.store.revision());
         crate::strategy::bootstrap::run(self, now);
@@ -104,6 +115,7 @@ impl ApiServer {
 
     /// The API as seen by `user`, inside the control plane.
     pub fn client<'a>(&'a mut self, now: Time, user: &'a UserInfo) -> Client<'a> {
+        self.now = now;
         Client::new(self, now, user)
     }
 
@@ -114,6 +126,7 @@ impl ApiServer {
 
     /// Does what is due by now: bookmarks and ends of watches.
     pub fn run(&mut self, now: Time) -> Progress {
+        self.now = now;
         let revision = self.store.revision();
         let mut outputs = std::mem::take(&mut self.outputs);
         let progress = self.watches.run(now, revision, &mut outputs);
@@ -123,7 +136,7 @@ impl ApiServer {
 
     /// What is to happen outside, in order: journal records stand before the answers and events that depend on them.
     pub fn take_outputs(&mut self) -> Vec<Output> {
-        self.deliver_events();
+        self.deliver_events(self.now);
         std::mem::take(&mut self.outputs)
     }
 
@@ -145,12 +158,6 @@ impl ApiServer {
         if self.store.remove(key).is_some() {
             self.outputs.push(Output::Journal(Record::Delete { revision: self.store.revision(), key: registry_key(key) }));
         }
-    }
-
-    fn deliver_events(&mut self) {
-        let mut outputs = std::mem::take(&mut self.outputs);
-        self.watches.deliver(&self.store, &self.registry, &mut outputs);
-        self.outputs = outputs;
     }
 }
 

@@ -36,17 +36,25 @@ pub struct Object {
     pub key: Key,
     /// The revision that made it so: its `resourceVersion`.
     pub revision: u64,
-    /// Canonical form: compact JSON, `metadata.resourceVersion` included.
+    /// Canonical form: compact JSON that begins with `apiVersion` and `kind`, `metadata.resourceVersion` included.
     pub bytes: Bytes,
     /// Decoded metadata.
     pub meta: ObjectMeta,
+    header: u32,
     views: Views,
 }
 
 impl Object {
-    /// An object whose bytes carry this revision already.
-    pub fn new(key: Key, revision: u64, bytes: Bytes, meta: ObjectMeta) -> Self {
-        Object { key, revision, bytes, meta, views: Views::default() }
+    /// An object of this value, which carries this revision already.
+    pub fn new(key: Key, revision: u64, value: &Value) -> Self {
+        let (bytes, header) = canonical(value);
+        Object { key, revision, bytes, meta: ObjectMeta::of(value), header, views: Views::default() }
+    }
+
+    /// The object without its opening brace, `apiVersion` and `kind`: what follows `{` where it is an item of a typed
+    /// list, and what follows another version's header where only that differs.
+    pub fn body(&self) -> &[u8] {
+        self.bytes.get(self.header as usize..).unwrap_or_default()
     }
 
     /// The whole object, parsed. Costly: a view is parsed only once.
@@ -65,6 +73,25 @@ impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Object").field("key", &self.key).field("revision", &self.revision).finish_non_exhaustive()
     }
+}
+
+/// Writes `{"apiVersion":…,"kind":…,` and then everything else in order; returns the length of the first part.
+fn canonical(value: &Value) -> (Bytes, u32) {
+    let text = |key: &str| value.get(key).cloned().unwrap_or_else(|| Value::from(""));
+    let mut out = format!("{{\"apiVersion\":{},\"kind\":{},", text("apiVersion"), text("kind")).into_bytes();
+    let header = u32::try_from(out.len()).unwrap_or_default();
+    let rest = value.as_object().into_iter().flatten().filter(|(key, _)| *key != "apiVersion" && *key != "kind");
+    for (i, (key, value)) in rest.enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        // Writing plain data to a vector cannot fail.
+        let _ = serde_json::to_writer(&mut out, key);
+        out.push(b':');
+        let _ = serde_json::to_writer(&mut out, value);
+    }
+    out.push(b'}');
+    (out.into(), header)
 }
 
 /// Views by type. Few objects have more than one, so a list is enough; nodes are only ever added.
@@ -117,9 +144,10 @@ mod tests {
 
     #[test]
     fn views_of_several_types_live_beside_each_other() {
-        let value = json!({"kind": "Pod", "metadata": {"name": "a"}});
+        let value = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
         let key = Key::new(&GroupResource::new("", "pods"), "default", "a");
-        let object = Object::new(key, 1, value.to_string().into(), ObjectMeta::of(&value));
+        let object = Object::new(key, 1, &value);
+        assert_eq!(object.body(), br#""metadata":{"name":"a"}}"#);
         assert_eq!(object.view::<Name>().0, "a");
         assert_eq!(object.view::<Kind>().0, "Pod");
         assert!(std::ptr::eq(object.view::<Name>(), object.view::<Name>()));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ::object::{GroupResource, ObjectMeta, Value};
+use ::object::{GroupResource, Value};
 use imbl::OrdMap;
 
 use crate::{Key, Object};
@@ -178,8 +178,7 @@ impl Store {
     pub fn put(&mut self, key: Key, mut value: Value) -> Arc<Object> {
         let revision = self.now.revision + 1;
         ::object::value::set(&mut value, &["metadata", "resourceVersion"], revision.to_string());
-        let meta = ObjectMeta::of(&value);
-        let object = Arc::new(Object::new(key, revision, value.to_string().into(), meta));
+        let object = Arc::new(Object::new(key, revision, &value));
         let old = self.now.put(object.clone());
         self.record(Event { revision, old, new: Some(object.clone()) });
         object

@@ -1,72 +1,128 @@
-//! The HTTP edge: bytes in, bytes out. route → identify → decode → the operation → encode.
+//! The HTTP edge: bytes in, bytes out. route → identify → negotiate → decode → the operation → encode.
 
+pub mod accept;
+pub mod body;
+mod discovery;
+mod fields;
+pub mod list;
+pub mod query;
+pub mod render;
+mod resource;
 mod route;
 
-use object::{ApiError, Bytes, Result, Time, Value};
+use object::{ApiError, Bytes, Result, Time};
 
 use crate::identity;
 use crate::message::{Output, Request};
 use crate::server::ApiServer;
-use crate::write::{DeleteOptions, PatchKind, Target, WriteOptions};
+use query::Query;
 use route::Route;
+
+/// A whole answer.
+pub struct Answer {
+    status: u16,
+    content_type: &'static str,
+    warnings: Vec<String>,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+impl Answer {
+    fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Answer { status, content_type, warnings: Vec::new(), headers: Vec::new(), body: body.into() }
+    }
+
+    fn json(status: u16, body: impl Into<Bytes>) -> Self {
+        Answer::new(status, "application/json", body)
+    }
+
+    fn text(status: u16, body: &str) -> Self {
+        Answer::new(status, "text/plain; charset=utf-8", body.as_bytes().to_vec())
+    }
+
+    /// What nothing serves at all.
+    fn no_page() -> Self {
+        Answer::text(404, "404 page not found\n")
+    }
+}
 
 impl ApiServer {
     /// Answers a request from outside. What is to be sent is in [`ApiServer::take_outputs`].
     pub fn handle(&mut self, now: Time, request: Request) {
-        let (status, body) = match self.answer(now, &request) {
-            Ok((status, body)) => (status, body),
-            Err(error) => (error.code, Bytes::from(error.to_status().to_string())),
+        self.now = now;
+        let answer = match self.answer(now, &request) {
+            Ok(Some(answer)) => answer,
+            // A stream was opened, or somebody else answers.
+            Ok(None) => return,
+            Err(error) => Answer::json(error.code, error.to_status().to_string()),
         };
-        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        self.outputs.push(Output::Respond { stream: request.stream, status, headers, body });
+        let mut headers = vec![("content-type".to_owned(), answer.content_type.to_owned())];
+        headers.extend(answer.headers);
+        headers.extend(answer.warnings.iter().map(|w| ("warning".to_owned(), format!("299 - {}", quoted(w)))));
+        // The answer to HEAD has no body.
+        let body = if request.method == "HEAD" { Bytes::new() } else { answer.body };
+        self.outputs.push(Output::Respond { stream: request.stream, status: answer.status, headers, body });
     }
 
-    fn answer(&mut self, now: Time, request: &Request) -> Result<(u16, Bytes)> {
+    fn answer(&mut self, now: Time, request: &Request) -> Result<Option<Answer>> {
         let user = identity::authenticate(request, &self.settings.tokens)?;
+        let query = Query::parse(&request.target);
         let route = Route::parse(&request.target);
-        let Route::Resource { gvr, namespace, name, subresource } = route else { return Err(ApiError::no_such_path()) };
-        let target = Target::new(self.resource(&gvr)?, &namespace, &name, &subresource);
-        let options = WriteOptions::default();
-        let body = || -> Result<Value> {
-            serde_json::from_slice(&request.body).map_err(|e| ApiError::bad_request(format!("invalid JSON: {e}")))
-        };
-        let done = match (request.method.as_str(), name.is_empty()) {
-            ("GET", false) => return Ok((200, self.stored(&target)?.bytes.clone())),
-            ("GET", true) => return Ok((200, self.list(&target))),
-            ("POST", _) => (201, self.create(now, &user, &target, body()?, &options)?),
-            ("PUT", false) => (200, self.update(now, &user, &target, body()?, &options)?),
-            ("PATCH", false) => {
-                let kind = match identity::header(request, "content-type") {
-                    Some("application/json-patch+json") => PatchKind::Json,
-                    Some("application/strategic-merge-patch+json") => PatchKind::Strategic,
-                    _ => PatchKind::Merge,
-                };
-                (200, self.patch(now, &user, &target, kind, body()?, &options)?)
-            }
-            ("DELETE", false) => (200, self.delete(now, &user, &target, &DeleteOptions::default())?),
-            _ => return Err(ApiError::method_not_allowed()),
-        };
-        Ok((done.0, Bytes::from(done.1.to_string())))
-    }
-
-    /// A list is its items' bytes, one after another.
-    fn list(&self, target: &Target) -> Bytes {
-        let resource = &target.resource;
-        let namespace = (!target.namespace.is_empty()).then_some(target.namespace.as_str());
-        let mut out = format!(
-            "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{{\"resourceVersion\":\"{}\"}},\"items\":[",
-            resource.list_kind,
-            resource.kind.api_version(),
-            self.store.revision()
-        )
-        .into_bytes();
-        for (i, object) in self.store.list(&resource.storage.resource, namespace).enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(&object.bytes);
+        if user.is_anonymous() && !route.is_public() {
+            return Err(anonymous_refused(request, &route));
         }
-        out.extend_from_slice(b"]}");
-        Bytes::from(out)
+        match route {
+            Route::Resource { gvr, namespace, name, subresource, watch } => {
+                if !self.registry.serves(&gvr.group, &gvr.version)
+                    && !gvr.group.is_empty()
+                    && self.registry.groups().iter().all(|g| g.name != gvr.group)
+                {
+                    return Ok(Some(Answer::no_page()));
+                }
+                self.on_resource(now, request, &user, &query, &gvr, (namespace, name, subresource), watch)
+            }
+            Route::Other(path) => self.on_path(request, &path, &query).map(Some),
+        }
     }
+}
+
+/// What an anonymous user gets until authorization is finer: nothing but the public paths.
+fn anonymous_refused(request: &Request, route: &Route) -> Box<ApiError> {
+    let verb = request.method.to_lowercase();
+    match route {
+        Route::Resource { gvr, namespace, name, .. } => {
+            let verb = match (verb.as_str(), name.is_empty()) {
+                ("get", true) => "list",
+                ("post", _) => "create",
+                ("put", _) => "update",
+                ("delete", true) => "deletecollection",
+                (other, _) => other,
+            };
+            let scope =
+                if namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace {namespace:?}") };
+            let why = format!(
+                "User \"system:anonymous\" cannot {verb} resource {:?} in API group {:?} {scope}",
+                &*gvr.resource, &*gvr.group
+            );
+            ApiError::forbidden(&gvr.group_resource(), name, &why)
+        }
+        Route::Other(path) => {
+            let why = format!("User \"system:anonymous\" cannot {verb} path {path:?}");
+            ApiError::forbidden(&Default::default(), "", &why)
+        }
+    }
+}
+
+/// A quoted string of HTTP: quotes and backslashes escaped, control characters left out.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars().filter(|c| !c.is_control()) {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
 }

@@ -3,6 +3,8 @@
 //! Kubernetes calls these the registry strategies (`PrepareForCreate`, `PrepareForUpdate`, `CheckGracefulDelete`).
 
 pub mod bootstrap;
+pub mod node_proxy;
+pub mod scale;
 pub mod subresource;
 
 use object::value::{self, at, i64_at, str_at};

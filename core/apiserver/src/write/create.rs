@@ -30,7 +30,16 @@ impl ApiServer {
             return strategy::subresource::create(self, now, user, target, body, options);
         }
         let resource = &target.resource;
+        let mut body = body;
+        schema::default::default(resource, &mut body);
         let mut object = convert::to_storage(resource, body);
+        if !str_at(&object, &["metadata", "resourceVersion"]).is_empty() {
+            return Err(ApiError::new(
+                500,
+                object::Reason::Unknown,
+                "resourceVersion should not be set on objects to be created",
+            ));
+        }
         check_namespace(target, &mut object)?;
         self.name_object(target, &mut object)?;
         stamp(&mut object, &self.rng.uuid(), now);

@@ -28,6 +28,8 @@ impl ApiServer {
     ) -> Result<Value> {
         let old = self.stored(target)?;
         check_names(target, &body)?;
+        let mut body = body;
+        schema::default::default(&target.resource, &mut body);
         let new = convert::to_storage(&target.resource, body);
         self.replace(now, user, target, &old, new, options)
     }
@@ -44,6 +46,9 @@ impl ApiServer {
     ) -> Result<Value> {
         let resource = &target.resource;
         let said = str_at(&new, &["metadata", "resourceVersion"]);
+        if !said.is_empty() && said.parse::<u64>().is_err() {
+            return Err(ApiError::new(500, object::Reason::Unknown, crate::edge::list::go_parse_uint(said)));
+        }
         if !said.is_empty() && said != "0" && said != old.revision.to_string() {
             return Err(ApiError::modified(&resource.group_resource(), &target.name));
         }

@@ -1,0 +1,105 @@
+//! Which form of an answer a client accepts.
+
+use object::{ApiError, Reason, Result};
+
+/// What stands in the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Form {
+    /// The object itself.
+    Object,
+    /// `meta.k8s.io/v1` Table.
+    Table,
+    /// `meta.k8s.io/v1` PartialObjectMetadata, or its list.
+    Partial,
+}
+
+/// How it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Encoding {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// One negotiated answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Accept {
+    /// What.
+    pub form: Form,
+    /// How.
+    pub encoding: Encoding,
+}
+
+impl Accept {
+    /// Takes the first form that is spoken here, in the client's order. Nothing said means JSON.
+    pub fn negotiate(header: &str) -> Result<Self> {
+        let plain = Accept { form: Form::Object, encoding: Encoding::Json };
+        if header.trim().is_empty() {
+            return Ok(plain);
+        }
+        let mut typed_json = false;
+        for range in header.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let media = parts.next().unwrap_or_default();
+            let parameters: Vec<(&str, &str)> = parts.filter_map(|p| p.split_once('=')).collect();
+            let parameter = |name: &str| parameters.iter().find(|(k, _)| *k == name).map(|(_, v)| *v);
+            let encoding = match media {
+                "application/json" | "*/*" | "application/*" => Encoding::Json,
+                "application/yaml" => Encoding::Yaml,
+                _ => continue,
+            };
+            typed_json = true;
+            let known_group = parameter("g").is_none_or(|g| g == "meta.k8s.io") && parameter("v").is_none_or(|v| v == "v1");
+            let form = match parameter("as") {
+                None => Form::Object,
+                Some("Table") if known_group => Form::Table,
+                Some("PartialObjectMetadata" | "PartialObjectMetadataList") if known_group => Form::Partial,
+                Some(_) => continue,
+            };
+            return Ok(Accept { form, encoding });
+        }
+        let mut error = ApiError::new(
+            406,
+            Reason::NotAcceptable,
+            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        );
+        if !typed_json {
+            error.message = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
+                application/vnd.kubernetes.protobuf, application/json;stream=watch, \
+                application/vnd.kubernetes.protobuf;stream=watch"
+                .to_owned();
+        }
+        Err(error)
+    }
+
+    /// `Content-Type` of the answer.
+    pub fn content_type(self) -> &'static str {
+        match self.encoding {
+            Encoding::Json => "application/json",
+            Encoding::Yaml => "application/yaml",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_known_form_wins() {
+        let form = |header: &str| Accept::negotiate(header).map(|a| (a.form, a.encoding)).map_err(|e| e.code);
+        assert_eq!(form(""), Ok((Form::Object, Encoding::Json)));
+        assert_eq!(form("application/vnd.kubernetes.protobuf,application/json"), Ok((Form::Object, Encoding::Json)));
+        assert_eq!(form("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"), Ok((Form::Table, Encoding::Json)));
+        assert_eq!(
+            form("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"),
+            Ok((Form::Object, Encoding::Json))
+        );
+        assert_eq!(form("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"), Ok((Form::Partial, Encoding::Json)));
+        assert_eq!(form("text/plain, */*;q=0.1"), Ok((Form::Object, Encoding::Json)));
+        assert_eq!(form("application/yaml"), Ok((Form::Object, Encoding::Yaml)));
+        assert_eq!(form("text/plain"), Err(406));
+        assert_eq!(form("application/json;as=Nonsense;v=v1;g=meta.k8s.io"), Err(406));
+    }
+}

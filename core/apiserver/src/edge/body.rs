@@ -1,0 +1,175 @@
+//! Request bodies: which format, which kind, and what is in them.
+
+use object::{ApiError, GroupVersion, Reason, Result, Value};
+use schema::Resource;
+use schema::decode::{self, DecodeError, Decoded};
+
+use crate::identity::header;
+use crate::message::Request;
+use crate::write::FieldValidation;
+
+/// A decoded body and the warnings that go with it.
+pub struct Body {
+    /// The object.
+    pub object: Value,
+    /// For `Warning` headers.
+    pub warnings: Vec<String>,
+}
+
+/// Reads an object of `resource`'s kind.
+pub fn object(request: &Request, resource: &Resource, validation: FieldValidation) -> Result<Body> {
+    let json = json_bytes(request, resource)?;
+    let said = header_of(&json, &resource.kind.kind, true)?;
+    check_kind(&said, resource)?;
+    let decoded = decode::from_slice(resource.ty(), &json).map_err(|e| undecodable(e, resource))?;
+    checked(decoded, resource, validation)
+}
+
+/// Applies `fieldValidation` to what strict decoding found.
+pub fn checked(decoded: Decoded, resource: &Resource, validation: FieldValidation) -> Result<Body> {
+    let Decoded { object, strict } = decoded;
+    match validation {
+        FieldValidation::Strict if !strict.is_empty() => {
+            let kind = &resource.kind;
+            let message = format!(
+                "{} in version {:?} cannot be handled as a {}: {}",
+                kind.kind,
+                &*kind.version,
+                kind.kind,
+                decode::strict_error(&strict)
+            );
+            Err(ApiError::bad_request(message))
+        }
+        FieldValidation::Warn => Ok(Body { object, warnings: strict }),
+        _ => Ok(Body { object, warnings: Vec::new() }),
+    }
+}
+
+/// Reads any JSON or YAML body, for patches and options, without a type.
+pub fn untyped(request: &Request) -> Result<Value> {
+    if is_yaml(request) {
+        return yaml(&request.body);
+    }
+    serde_json::from_slice(&request.body)
+        .map_err(|e| ApiError::bad_request(format!("error decoding patch: {}", go_syntax(&e, &request.body))))
+}
+
+fn json_bytes(request: &Request, _resource: &Resource) -> Result<Vec<u8>> {
+    match media_type(request) {
+        "" | "application/json" => Ok(request.body.to_vec()),
+        "application/yaml" => Ok(yaml(&request.body)?.to_string().into_bytes()),
+        _ => Err(ApiError::unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: application/json, \
+             application/yaml, application/vnd.kubernetes.protobuf",
+        )),
+    }
+}
+
+/// `Content-Type` without its parameters.
+pub fn media_type(request: &Request) -> &str {
+    header(request, "content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim()
+}
+
+fn is_yaml(request: &Request) -> bool {
+    matches!(media_type(request), "application/yaml" | "application/apply-patch+yaml")
+}
+
+fn yaml(bytes: &[u8]) -> Result<Value> {
+    let text = std::str::from_utf8(bytes).map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: {e}")))?;
+    serde_saphyr::from_str(text).map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}")))
+}
+
+/// `apiVersion` and `kind` of a body, both possibly empty.
+fn header_of(json: &[u8], wanted: &str, quote: bool) -> Result<(String, String)> {
+    let fail = |error: String| {
+        let shown = shown_body(json, quote);
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {wanted}): couldn't get version/kind; json parse error: {error} ({shown})"
+        ))
+    };
+    let value: Value = serde_json::from_slice(json).map_err(|e| fail(go_syntax(&e, json)))?;
+    let Some(map) = value.as_object() else {
+        let into =
+            "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
+        let what = object::patch::go_type_name(&value);
+        return if value.is_null() {
+            Ok(Default::default())
+        } else {
+            Err(fail(format!("json: cannot unmarshal {what} into Go value of type {into}")))
+        };
+    };
+    let text = |key: &str| map.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok((text("apiVersion"), text("kind")))
+}
+
+/// What Kubernetes shows of a body it cannot read: text that looks like text, else hex.
+fn shown_body(json: &[u8], _quote: bool) -> String {
+    const MOST: usize = 64;
+    if json.is_empty() {
+        return "<empty>".to_owned();
+    }
+    if json.first() == Some(&b'{') {
+        return String::from_utf8_lossy(json).chars().take(1024).collect();
+    }
+    json.iter().take(MOST).map(|b| format!("{b:02x}")).collect()
+}
+
+/// A JSON syntax error in the words of Go's decoder.
+fn go_syntax(error: &serde_json::Error, json: &[u8]) -> String {
+    if error.is_eof() {
+        return "unexpected end of JSON input".to_owned();
+    }
+    let line_start = json.split(|b| *b == b'\n').take(error.line().saturating_sub(1)).map(|l| l.len() + 1).sum::<usize>();
+    let at = line_start + error.column().saturating_sub(1);
+    let found = json.get(at).map(|b| char::from(*b)).unwrap_or_default();
+    let text = error.to_string();
+    let looking = if text.contains("key must be a string") {
+        "beginning of object key string"
+    } else if text.contains("expected `:`") {
+        return format!("invalid character {found:?} after object key");
+    } else if text.contains("expected `,` or `}`") {
+        return format!("invalid character {found:?} after object key:value pair");
+    } else if text.contains("expected `,` or `]`") {
+        return format!("invalid character {found:?} after array element");
+    } else if text.contains("trailing characters") {
+        return format!("invalid character {found:?} after top-level value");
+    } else {
+        "beginning of value"
+    };
+    format!("invalid character {found:?} looking for {looking}")
+}
+
+/// A body may leave out its kind and version, but not be of another.
+fn check_kind((api_version, kind): &(String, String), resource: &Resource) -> Result<()> {
+    let wanted = &resource.kind;
+    let version = if api_version.is_empty() { Some(wanted.group_version()) } else { GroupVersion::parse(api_version) };
+    let Some(version) = version else {
+        return Err(ApiError::bad_request(format!("unexpected GroupVersion string: {api_version}")));
+    };
+    let kind = if kind.is_empty() { &*wanted.kind } else { kind.as_str() };
+    if version == wanted.group_version() && kind == &*wanted.kind {
+        return Ok(());
+    }
+    let why = if version.group == wanted.group && version.version == wanted.version {
+        let package = if wanted.group.is_empty() { "core" } else { wanted.group.split('.').next().unwrap_or_default() };
+        format!("converting ({}.{kind}) to ({package}.{}): unknown conversion", version.version, wanted.kind)
+    } else {
+        format!(
+            "no kind {kind:?} is registered for version {:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+            version.to_string()
+        )
+    };
+    let shown = version.to_string();
+    let shown = shown.rsplit('/').next().unwrap_or_default();
+    Err(ApiError::bad_request(format!("{kind} in version {shown:?} cannot be handled as a {}: {why}", wanted.kind)))
+}
+
+/// 400 for values of the wrong type.
+pub fn undecodable(error: DecodeError, resource: &Resource) -> Box<ApiError> {
+    let kind = &resource.kind;
+    ApiError::new(
+        400,
+        Reason::BadRequest,
+        format!("{} in version {:?} cannot be handled as a {}: {error}", kind.kind, &*kind.version, kind.kind),
+    )
+}

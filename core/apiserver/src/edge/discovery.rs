@@ -1,0 +1,295 @@
+//! What is served: discovery in both forms, version, health, OpenAPI.
+//!
+//! <https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api>
+
+use object::{ApiError, Reason, Result, Value, json};
+use schema::{Group, Resource};
+
+use super::query::Query;
+use super::{Answer, render};
+use crate::identity::header;
+use crate::message::Request;
+use crate::server::ApiServer;
+
+/// The names of the checks behind `/livez` and `/readyz`.
+const CHECKS: [&str; 3] = ["ping", "log", "etcd"];
+
+impl ApiServer {
+    /// Answers what is not about a resource.
+    pub(super) fn on_path(&mut self, request: &Request, path: &str, query: &Query) -> Result<Answer> {
+        let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
+        let aggregated = wants_aggregated(request);
+        match parts.as_slice() {
+            [] => Ok(Answer::json(200, json!({"paths": self.paths()}).to_string())),
+            ["version"] if request.method != "GET" => Err(ApiError::method_not_allowed()),
+            ["version"] => Ok(Answer::json(200, version().to_string())),
+            ["healthz" | "livez" | "readyz"] => Ok(health(parts[0], query)),
+            ["healthz" | "livez" | "readyz", check] if CHECKS.contains(check) => Ok(Answer::text(200, "ok")),
+            ["api"] if aggregated => self.document(request, self.aggregated(true), AGGREGATED),
+            ["apis"] if aggregated => self.document(request, self.aggregated(false), AGGREGATED),
+            ["api"] => self.document(request, self.versions(), "application/json"),
+            ["apis"] => self.document(request, self.group_list(), "application/json"),
+            ["apis", group] => match self.registry.groups().iter().find(|g| &*g.name == *group) {
+                Some(group) => self.document(request, group_document(group, true), "application/json"),
+                None => Ok(Answer::no_page()),
+            },
+            ["api", version] => self.resource_list(request, "", version),
+            ["apis", group, version] => {
+                if self.registry.groups().iter().all(|g| &*g.name != *group) {
+                    return Ok(Answer::no_page());
+                }
+                self.resource_list(request, group, version)
+            }
+            _ => Ok(Answer::no_page()),
+        }
+    }
+
+    /// A discovery document in the form that is asked for, with a tag that changes when it does.
+    fn document(&self, request: &Request, document: Value, content_type: &'static str) -> Result<Answer> {
+        let accept = discovery_accept(request)?;
+        let bytes = render::encode(&document, accept);
+        let tag = format!("\"{:016X}\"", fingerprint(&bytes));
+        if header(request, "if-none-match").is_some_and(|known| known == tag) {
+            return Ok(Answer::new(304, content_type, ""));
+        }
+        let content_type = match accept {
+            super::accept::Encoding::Json => content_type,
+            super::accept::Encoding::Yaml => "application/yaml",
+        };
+        let mut answer = Answer::new(200, content_type, bytes);
+        answer.headers.push(("etag".to_owned(), tag));
+        answer.headers.push(("vary".to_owned(), "Accept".to_owned()));
+        Ok(answer)
+    }
+
+    fn paths(&self) -> Vec<String> {
+        let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned(), "/apis/".to_owned()];
+        for group in self.registry.groups().iter().filter(|g| !g.name.is_empty()) {
+            paths.push(format!("/apis/{}", group.name));
+            paths.extend(group.versions.iter().map(|v| format!("/apis/{}/{v}", group.name)));
+        }
+        for check in ["healthz", "livez", "readyz"] {
+            paths.push(format!("/{check}"));
+            paths.extend(CHECKS.iter().map(|name| format!("/{check}/{name}")));
+        }
+        paths.extend(["/openapi/v2", "/openapi/v3", "/version"].map(str::to_owned));
+        paths.sort();
+        paths
+    }
+
+    fn versions(&self) -> Value {
+        let address = format!("{}:{}", self.settings.advertise_address, self.settings.advertise_port);
+        json!({
+            "kind": "APIVersions", "versions": ["v1"],
+            "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
+        })
+    }
+
+    fn group_list(&self) -> Value {
+        let groups: Vec<Value> =
+            self.registry.groups().iter().filter(|g| !g.name.is_empty()).map(|g| group_document(g, false)).collect();
+        json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+    }
+
+    fn resource_list(&self, request: &Request, group: &str, version: &str) -> Result<Answer> {
+        if wants_aggregated(request) && !header(request, "accept").unwrap_or_default().contains(',') {
+            return Err(not_acceptable());
+        }
+        if !self.registry.serves(group, version) {
+            return Err(ApiError::no_such_path());
+        }
+        let resources: Vec<Value> = self.registry.resources_of(group, version).flat_map(|r| plain_entries(r)).collect();
+        let mut list = json!({
+            "kind": "APIResourceList",
+            "groupVersion": object::GroupVersion::new(group, version).to_string(),
+            "resources": resources,
+        });
+        if !group.is_empty() {
+            list["apiVersion"] = "v1".into();
+        }
+        self.document(request, list, "application/json")
+    }
+
+    fn aggregated(&self, core: bool) -> Value {
+        let items: Vec<Value> =
+            self.registry.groups().iter().filter(|g| g.name.is_empty() == core).map(|g| self.aggregated_group(g)).collect();
+        json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
+    }
+
+    fn aggregated_group(&self, group: &Group) -> Value {
+        let versions: Vec<Value> = group
+            .versions
+            .iter()
+            .map(|version| {
+                let resources: Vec<Value> =
+                    self.registry.resources_of(&group.name, version).map(|r| aggregated_entry(r)).collect();
+                json!({"version": &**version, "resources": resources, "freshness": "Current"})
+            })
+            .collect();
+        let metadata = if group.name.is_empty() { json!({}) } else { json!({"name": &*group.name}) };
+        json!({"metadata": metadata, "versions": versions})
+    }
+}
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// Whether the first form the client names that is spoken here is the aggregated one.
+fn wants_aggregated(request: &Request) -> bool {
+    let accept = header(request, "accept").unwrap_or_default();
+    let first = accept.split(',').map(str::trim).find(|range| {
+        let plain = matches!(*range, "application/json" | "*/*" | "application/yaml");
+        plain || range.starts_with("application/json;") && is_aggregated(range)
+    });
+    first.is_some_and(is_aggregated)
+}
+
+fn is_aggregated(range: &str) -> bool {
+    ["g=apidiscovery.k8s.io", "v=v2", "as=APIGroupDiscoveryList"].iter().all(|part| range.split(';').any(|p| p.trim() == *part))
+}
+
+fn discovery_accept(request: &Request) -> Result<super::accept::Encoding> {
+    let accept = header(request, "accept").unwrap_or_default();
+    if accept.is_empty() {
+        return Ok(super::accept::Encoding::Json);
+    }
+    let mut json_named = false;
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        match parts.next() {
+            Some("application/yaml") => return Ok(super::accept::Encoding::Yaml),
+            Some("application/json" | "*/*" | "application/*") => {
+                json_named = true;
+                if is_aggregated(range) || !parts.any(|p| p.starts_with("as=")) {
+                    return Ok(super::accept::Encoding::Json);
+                }
+            }
+            _ => {}
+        }
+    }
+    if json_named {
+        return Err(not_acceptable());
+    }
+    let mut error = not_acceptable();
+    error.message = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
+        application/vnd.kubernetes.protobuf"
+        .to_owned();
+    Err(error)
+}
+
+fn not_acceptable() -> Box<ApiError> {
+    ApiError::new(
+        406,
+        Reason::NotAcceptable,
+        "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+    )
+}
+
+fn group_document(group: &Group, alone: bool) -> Value {
+    let version = |v: &str| json!({"groupVersion": format!("{}/{v}", group.name), "version": v});
+    let versions: Vec<Value> = group.versions.iter().map(|v| version(v)).collect();
+    let preferred = versions.first().cloned().unwrap_or_default();
+    let mut document = json!({"name": &*group.name, "versions": versions, "preferredVersion": preferred});
+    if alone {
+        document["kind"] = "APIGroup".into();
+        document["apiVersion"] = "v1".into();
+    }
+    document
+}
+
+/// A resource and its subresources as `/api/v1` lists them.
+fn plain_entries(resource: &Resource) -> Vec<Value> {
+    let mut main = json!({
+        "name": &*resource.gvr.resource, "singularName": resource.singular, "namespaced": resource.namespaced,
+        "kind": &*resource.kind.kind, "verbs": resource.verbs,
+    });
+    if !resource.short_names.is_empty() {
+        main["shortNames"] = json!(resource.short_names);
+    }
+    if !resource.categories.is_empty() {
+        main["categories"] = json!(resource.categories);
+    }
+    if resource.allows("get") && resource.allows("create") {
+        main["storageVersionHash"] = storage_version_hash(resource).into();
+    }
+    let mut entries = vec![main];
+    for sub in &resource.subresources {
+        let mut entry = json!({
+            "name": format!("{}/{}", resource.gvr.resource, sub.name), "singularName": "",
+            "namespaced": resource.namespaced, "kind": sub.kind, "verbs": sub.verbs,
+        });
+        if !sub.version.is_empty() {
+            entry["group"] = sub.group.as_ref().into();
+            entry["version"] = sub.version.as_ref().into();
+        }
+        entries.push(entry);
+    }
+    entries
+}
+
+fn aggregated_entry(resource: &Resource) -> Value {
+    let mut entry = json!({
+        "resource": &*resource.gvr.resource,
+        "responseKind": {"group": "", "version": "", "kind": &*resource.kind.kind},
+        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": resource.singular,
+        "verbs": resource.verbs,
+    });
+    if !resource.short_names.is_empty() {
+        entry["shortNames"] = json!(resource.short_names);
+    }
+    if !resource.categories.is_empty() {
+        entry["categories"] = json!(resource.categories);
+    }
+    let subresources: Vec<Value> = resource
+        .subresources
+        .iter()
+        .map(|sub| {
+            json!({
+                "subresource": sub.name,
+                "responseKind": {"group": sub.group, "version": sub.version, "kind": sub.kind},
+                "verbs": sub.verbs,
+            })
+        })
+        .collect();
+    if !subresources.is_empty() {
+        entry["subresources"] = subresources.into();
+    }
+    entry
+}
+
+/// Clients compare it to see whether the form in which objects are kept has changed.
+fn storage_version_hash(resource: &Resource) -> String {
+    use base64::Engine as _;
+    let kind = &resource.storage.kind;
+    let hash = fingerprint(format!("{}/{}/{}", kind.group, kind.version, kind.kind).as_bytes());
+    base64::engine::general_purpose::STANDARD.encode(hash.to_be_bytes())
+}
+
+/// FNV-1a, 64 bits.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn version() -> Value {
+    json!({
+        "major": "1", "minor": "35", "emulationMajor": "1", "emulationMinor": "35",
+        "minCompatibilityMajor": "1", "minCompatibilityMinor": "34",
+        "gitVersion": concat!("v1.35.0+wasmkube-", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "", "compiler": "rustc", "platform": "wasm",
+    })
+}
+
+fn health(endpoint: &str, query: &Query) -> Answer {
+    if !query.has("verbose") {
+        return Answer::text(200, "ok");
+    }
+    let excluded: Vec<&str> = query.all("exclude").collect();
+    let mut text = String::new();
+    for check in CHECKS {
+        let state = if excluded.contains(&check) { "excluded: ok" } else { "ok" };
+        text += &format!("[+]{check} {state}\n");
+    }
+    text += &format!("{endpoint} check passed\n");
+    Answer::text(200, &text)
+}

@@ -1,0 +1,52 @@
+//! Field selectors over stored objects: which labels a resource knows, and what they stand for.
+
+use std::borrow::Cow;
+
+use object::selector::FieldSelector;
+use object::{ApiError, Result, Value};
+use schema::Resource;
+use store::Object;
+
+/// Refuses fields that this resource does not know.
+pub fn check(resource: &Resource, fields: &FieldSelector) -> Result<()> {
+    for term in fields.terms() {
+        if !resource.field_selectors.iter().any(|known| known.as_ref() as &str == term.field) {
+            return Err(ApiError::bad_request(format!("field label not supported: {}", term.field)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the object has these fields. It is parsed only if the metadata at hand does not decide.
+pub fn matches(fields: &FieldSelector, object: &Object, value: &mut Option<Value>) -> bool {
+    fields.is_empty()
+        || fields.matches(|field| match field {
+            "metadata.name" => Cow::Borrowed(&*object.key.name),
+            "metadata.namespace" => Cow::Borrowed(&*object.key.namespace),
+            _ => Cow::Owned(field_text(value.get_or_insert_with(|| object.value()), field)),
+        })
+}
+
+/// The text of a field as selectors compare it: absent is empty, or false, or zero.
+fn field_text(object: &Value, field: &str) -> String {
+    let path = match field {
+        // What the selector calls them, and where events and jobs keep them.
+        "status.successful" => "status.succeeded",
+        "reportingComponent" | "reportingController" => "reportingComponent",
+        "source" => "source.component",
+        other => match other.strip_prefix("regarding.") {
+            Some(rest) => return field_text(object, &format!("involvedObject.{rest}")),
+            None => other,
+        },
+    };
+    match path.split('.').try_fold(object, |here, key| here.get(key)) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Bool(flag)) => flag.to_string(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => match field {
+            "spec.hostNetwork" | "spec.unschedulable" => "false".to_owned(),
+            "status.successful" | "spec.replicas" | "status.replicas" => "0".to_owned(),
+            _ => String::new(),
+        },
+    }
+}

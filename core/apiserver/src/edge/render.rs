@@ -1,0 +1,169 @@
+//! Objects, lists and events in the form a client asked for.
+
+use std::sync::Arc;
+
+use object::value::at;
+use object::{Bytes, Time, Value, json};
+use schema::Resource;
+use store::Object;
+
+use super::accept::{Accept, Encoding, Form};
+use super::list::Page;
+use crate::convert;
+
+/// How much of an object a table's rows carry (`includeObject`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Include {
+    /// Its metadata.
+    #[default]
+    Metadata,
+    /// All of it.
+    Object,
+    /// Nothing.
+    None,
+}
+
+impl Include {
+    /// Reads the parameter; what is unknown is the default.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "Object" => Include::Object,
+            "None" => Include::None,
+            _ => Include::Metadata,
+        }
+    }
+}
+
+/// The object as its resource's version shows it.
+pub fn value_of(resource: &Resource, object: &Object) -> Value {
+    convert::from_storage(resource, object.value())
+}
+
+/// One stored object. Where nothing has to change, its bytes are shared.
+pub fn stored(resource: &Resource, object: &Object, accept: Accept, include: Include, now: Time) -> Bytes {
+    if accept == (Accept { form: Form::Object, encoding: Encoding::Json }) && convert::is_storage_version(resource) {
+        return object.bytes.clone();
+    }
+    value(resource, value_of(resource, object), accept, include, now)
+}
+
+/// One object that may not be stored.
+pub fn value(resource: &Resource, object: Value, accept: Accept, include: Include, now: Time) -> Bytes {
+    let shown = match accept.form {
+        Form::Object => object,
+        Form::Partial => partial(&object),
+        Form::Table => {
+            let version = at(&object, &["metadata", "resourceVersion"]).cloned();
+            let mut metadata = json!({});
+            if let Some(version) = version {
+                metadata["resourceVersion"] = version;
+            }
+            table(resource, &[object], metadata, include, now, true)
+        }
+    };
+    encode(&shown, accept.encoding)
+}
+
+/// A page of a list.
+pub fn page(resource: &Resource, page: &Page, accept: Accept, include: Include, now: Time) -> Bytes {
+    let mut metadata = json!({"resourceVersion": page.revision.to_string()});
+    if !page.next.is_empty() {
+        metadata["continue"] = page.next.as_str().into();
+    }
+    if let Some(remaining) = page.remaining {
+        metadata["remainingItemCount"] = remaining.into();
+    }
+    let values = |items: &[Arc<Object>]| items.iter().map(|o| value_of(resource, o)).collect::<Vec<Value>>();
+    let list = match accept.form {
+        Form::Object => {
+            let bytes = concatenated(resource, page, &metadata);
+            if accept.encoding == Encoding::Json {
+                return bytes;
+            }
+            serde_json::from_slice(&bytes).unwrap_or_default()
+        }
+        Form::Partial => {
+            let items: Vec<Value> = values(&page.items).iter().map(partial).collect();
+            json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items})
+        }
+        Form::Table => table(resource, &values(&page.items), metadata, include, now, true),
+    };
+    encode(&list, accept.encoding)
+}
+
+/// A list in JSON is the bytes of its items, one after another; items of built-in kinds do not repeat their kind.
+fn concatenated(resource: &Resource, page: &Page, metadata: &Value) -> Bytes {
+    let size: usize = page.items.iter().map(|o| o.bytes.len() + 1).sum();
+    let mut out = Vec::with_capacity(size + 256);
+    let head = format!(
+        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
+        resource.list_kind,
+        resource.kind.api_version()
+    );
+    out.extend_from_slice(head.as_bytes());
+    for (i, object) in page.items.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        if resource.custom {
+            out.extend_from_slice(&object.bytes);
+        } else if convert::is_storage_version(resource) {
+            out.push(b'{');
+            out.extend_from_slice(object.body());
+        } else {
+            let mut value = value_of(resource, object);
+            if let Some(map) = value.as_object_mut() {
+                map.remove("kind");
+                map.remove("apiVersion");
+            }
+            out.extend_from_slice(value.to_string().as_bytes());
+        }
+    }
+    out.extend_from_slice(b"]}");
+    out.into()
+}
+
+/// Only the metadata.
+pub fn partial(object: &Value) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": object.get("metadata").cloned().unwrap_or_else(|| json!({})),
+    })
+}
+
+/// A table; column definitions may be left out where a watch has sent them before.
+pub fn table(_resource: &Resource, objects: &[Value], metadata: Value, include: Include, now: Time, columns: bool) -> Value {
+    let _ = now;
+    let cells =
+        objects.iter().map(|o| json!({"cells": [at(o, &["metadata", "name"]), at(o, &["metadata", "creationTimestamp"])]}));
+    let rows: Vec<Value> = objects
+        .iter()
+        .zip(cells)
+        .map(|(object, mut row)| {
+            let shown = match include {
+                Include::Metadata => Some(partial(object)),
+                Include::Object => Some(object.clone()),
+                Include::None => None,
+            };
+            if let (Some(shown), Some(map)) = (shown, row.as_object_mut()) {
+                map.insert("object".to_owned(), shown);
+            }
+            row
+        })
+        .collect();
+    let definitions = if columns {
+        json!([{"name": "Name", "type": "string", "format": "name", "priority": 0, "description": ""}, {"name": "Created At", "type": "date", "format": "", "priority": 0, "description": ""}])
+    } else {
+        Value::Null
+    };
+    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": definitions, "rows": rows})
+}
+
+/// Writes JSON or YAML.
+pub fn encode(value: &Value, encoding: Encoding) -> Bytes {
+    match encoding {
+        Encoding::Json => value.to_string().into(),
+        Encoding::Yaml => serde_saphyr::to_string(value).unwrap_or_default().into(),
+    }
+}

@@ -1,0 +1,284 @@
+//! Requests on resources: which verb, with which options, on what.
+
+use object::value::{list_at, str_at};
+use object::{ApiError, Cause, GroupVersionResource, Result, Time, Value, json};
+
+use super::accept::{Accept, Form};
+use super::query::{self, Query, invalid_options};
+use super::render::{self, Include};
+use super::{Answer, body};
+use crate::identity::{UserInfo, header};
+use crate::message::Request;
+use crate::server::ApiServer;
+use crate::strategy;
+use crate::write::{DeleteOptions, FieldValidation, PatchKind, Preconditions, Propagation, Target, WriteOptions};
+
+impl ApiServer {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn on_resource(
+        &mut self,
+        now: Time,
+        request: &Request,
+        user: &UserInfo,
+        query: &Query,
+        gvr: &GroupVersionResource,
+        (namespace, name, subresource): (String, String, String),
+        watch: bool,
+    ) -> Result<Option<Answer>> {
+        let resource = self.resource(gvr)?;
+        if !subresource.is_empty() && resource.subresource(&subresource).is_none() {
+            return Err(ApiError::no_such_path());
+        }
+        let target = Target::new(resource, &namespace, &name, &subresource);
+        let verb = verb(&request.method, &target, watch || query.flag("watch") || query.get("watch") == "1")?;
+        let accept = Accept::negotiate(header(request, "accept").unwrap_or_default())?;
+        let edge = Edge { request, user, query, target: &target, accept, now };
+        match verb {
+            "get" => self.on_get(&edge),
+            "list" => {
+                let page = self.page(&target, query)?;
+                let body = render::page(&target.resource, &page, accept, edge.include(), now);
+                Ok(Some(Answer::new(200, accept.content_type(), body)))
+            }
+            "watch" => self.open_watch(now, request.stream, &target, query, accept).map(|()| None),
+            "create" => self.on_create(&edge).map(Some),
+            "update" => self.on_update(&edge).map(Some),
+            "patch" => self.on_patch(&edge).map(Some),
+            "delete" => self.on_delete(&edge).map(Some),
+            "deletecollection" => self.on_delete_collection(&edge).map(Some),
+            _ => Err(ApiError::method_not_allowed()),
+        }
+    }
+
+    fn on_get(&mut self, edge: &Edge<'_>) -> Result<Option<Answer>> {
+        let target = edge.target;
+        let version = edge.query.get("resourceVersion");
+        if version.parse::<u64>().is_err() && !version.is_empty() {
+            let why = Cause::invalid("resourceVersion", &json!(version), &super::list::go_parse_uint(version));
+            return Err(ApiError::new(500, object::Reason::Unknown, why.to_string()));
+        }
+        match target.subresource.as_str() {
+            "" | "status" | "resize" | "ephemeralcontainers" => {
+                let object = self.stored(target)?;
+                let bytes = render::stored(&target.resource, &object, edge.accept, edge.include(), edge.now);
+                Ok(Some(Answer::new(200, edge.accept.content_type(), bytes)))
+            }
+            "scale" => {
+                let scale = strategy::scale::get(self, target)?;
+                Ok(Some(edge.answer(200, scale)))
+            }
+            "log" => strategy::node_proxy::logs(self, edge.request, target, edge.query).map(|()| None),
+            _ => Err(ApiError::method_not_allowed()),
+        }
+    }
+
+    fn on_create(&mut self, edge: &Edge<'_>) -> Result<Answer> {
+        let options = edge.write_options("CreateOptions")?;
+        let target = edge.target;
+        let resource = edge.body_resource(self);
+        let decoded = match &resource {
+            // A subresource's body has a kind of its own.
+            None => body::Body { object: body::untyped(edge.request)?, warnings: Vec::new() },
+            Some(resource) => body::object(edge.request, resource, options.field_validation)?,
+        };
+        let created = self.create(edge.now, edge.user, target, decoded.object, &options)?;
+        Ok(edge.answer(201, created).warn(decoded.warnings))
+    }
+
+    fn on_update(&mut self, edge: &Edge<'_>) -> Result<Answer> {
+        let options = edge.write_options("UpdateOptions")?;
+        let target = edge.target;
+        if target.subresource == "scale" {
+            let scale = body::untyped(edge.request)?;
+            let scale = strategy::scale::update(self, edge.now, edge.user, target, &scale, &options)?;
+            return Ok(edge.answer(200, scale));
+        }
+        let decoded = body::object(edge.request, &target.resource, options.field_validation)?;
+        let updated = self.update(edge.now, edge.user, target, decoded.object, &options)?;
+        Ok(edge.answer(200, updated).warn(decoded.warnings))
+    }
+
+    fn on_patch(&mut self, edge: &Edge<'_>) -> Result<Answer> {
+        let kind = patch_kind(edge)?;
+        let mut options = edge.write_options("PatchOptions")?;
+        options.force = edge.query.flag("force");
+        if kind == PatchKind::Apply && edge.query.get("fieldManager").is_empty() {
+            let cause = Cause::required("fieldManager", "is required for apply patch");
+            return Err(invalid_options("PatchOptions", vec![cause]));
+        }
+        if kind != PatchKind::Apply && edge.query.has("force") {
+            let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
+            return Err(invalid_options("PatchOptions", vec![cause]));
+        }
+        let patch = body::untyped(edge.request)?;
+        let target = edge.target;
+        if target.subresource == "scale" {
+            let scale = strategy::scale::patch(self, edge.now, edge.user, target, kind, patch, &options)?;
+            return Ok(edge.answer(200, scale));
+        }
+        let before = self.store.get(&target.key()).is_some();
+        let (patched, warnings) = self.patch_warned(edge.now, edge.user, target, kind, patch, &options)?;
+        let status = if before { 200 } else { 201 };
+        Ok(edge.answer(status, patched).warn(warnings))
+    }
+
+    fn on_delete(&mut self, edge: &Edge<'_>) -> Result<Answer> {
+        let options = edge.delete_options()?;
+        let deleted = self.delete(edge.now, edge.user, edge.target, &options)?;
+        Ok(edge.answer(200, deleted))
+    }
+
+    /// Deletes everything selected, and answers with the list of it as it was.
+    fn on_delete_collection(&mut self, edge: &Edge<'_>) -> Result<Answer> {
+        let options = edge.delete_options()?;
+        let page = self.page(edge.target, edge.query)?;
+        let body = render::page(&edge.target.resource, &page, edge.accept, edge.include(), edge.now);
+        for object in &page.items {
+            let target = Target::new(edge.target.resource.clone(), &object.key.namespace, &object.key.name, "");
+            match self.delete(edge.now, edge.user, &target, &options) {
+                Err(error) if !error.is_not_found() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(Answer::new(200, edge.accept.content_type(), body))
+    }
+}
+
+/// One request on a resource.
+struct Edge<'a> {
+    request: &'a Request,
+    user: &'a UserInfo,
+    query: &'a Query,
+    target: &'a Target,
+    accept: Accept,
+    now: Time,
+}
+
+impl Edge<'_> {
+    fn include(&self) -> Include {
+        Include::parse(self.query.get("includeObject"))
+    }
+
+    /// The answer to a write: the object, or the Status there is instead of one.
+    fn answer(&self, status: u16, object: Value) -> Answer {
+        let code = object.get("code").and_then(Value::as_u64).and_then(|c| u16::try_from(c).ok());
+        let is_status = str_at(&object, &["kind"]) == "Status";
+        let own_kind = str_at(&object, &["kind"]) == &*self.target.resource.kind.kind;
+        let accept = if own_kind { self.accept } else { Accept { form: Form::Object, ..self.accept } };
+        let bytes = render::value(&self.target.resource, object, accept, self.include(), self.now);
+        Answer::new(if is_status { code.unwrap_or(status) } else { status }, self.accept.content_type(), bytes)
+    }
+
+    /// The resource whose kind the body has; none for subresources with bodies of their own.
+    fn body_resource(&self, _api: &ApiServer) -> Option<std::sync::Arc<schema::Resource>> {
+        self.target.subresource.is_empty().then(|| self.target.resource.clone())
+    }
+
+    fn write_options(&self, kind: &str) -> Result<WriteOptions> {
+        let field_validation = match self.query.get("fieldValidation") {
+            "" | "Warn" => FieldValidation::Warn,
+            "Strict" => FieldValidation::Strict,
+            "Ignore" => FieldValidation::Ignore,
+            other => {
+                let cause = Cause::not_supported("fieldValidation", &json!(other), &["Ignore", "Strict", "Warn"]);
+                return Err(invalid_options(kind, vec![cause]));
+            }
+        };
+        let asked = self.query.get("fieldManager");
+        if asked.len() > 128 {
+            return Err(invalid_options(kind, vec![Cause::too_long("fieldManager", 128)]));
+        }
+        let field_manager = if asked.is_empty() { user_agent_manager(self.request) } else { asked.to_owned() };
+        Ok(WriteOptions { dry_run: self.query.dry_run(kind)?, field_manager, force: false, field_validation })
+    }
+
+    fn delete_options(&self) -> Result<DeleteOptions> {
+        let given = if self.request.body.is_empty() { Value::Null } else { body::untyped(self.request)? };
+        let values: Vec<&str> = list_at(&given, &["dryRun"]).iter().filter_map(Value::as_str).collect();
+        let dry_run = query::check_dry_run(&values, "DeleteOptions")? || self.query.dry_run("DeleteOptions")?;
+        let seconds = given.get("gracePeriodSeconds").and_then(Value::as_i64);
+        let grace_period_seconds = if seconds.is_some() { seconds } else { self.query.number("gracePeriodSeconds")? };
+        let policy = match str_at(&given, &["propagationPolicy"]) {
+            "" => self.query.get("propagationPolicy"),
+            given => given,
+        };
+        let orphan = given.get("orphanDependents").and_then(Value::as_bool);
+        let propagation = match (policy, orphan) {
+            ("", None) => None,
+            ("", Some(true)) | ("Orphan", None) => Some(Propagation::Orphan),
+            ("", Some(false)) | ("Background", None) => Some(Propagation::Background),
+            ("Foreground", None) => Some(Propagation::Foreground),
+            (_, Some(_)) => {
+                let why = "orphanDependents and deletionPropagation cannot be both set";
+                return Err(invalid_options("DeleteOptions", vec![Cause::invalid("propagationPolicy", &json!(policy), why)]));
+            }
+            (other, None) => {
+                let cause =
+                    Cause::not_supported("propagationPolicy", &json!(other), &["Foreground", "Background", "Orphan", "nil"]);
+                return Err(invalid_options("DeleteOptions", vec![cause]));
+            }
+        };
+        let text = |key: &str| object::value::at(&given, &["preconditions", key]).and_then(Value::as_str).map(str::to_owned);
+        let preconditions = Preconditions { uid: text("uid"), resource_version: text("resourceVersion") };
+        Ok(DeleteOptions { grace_period_seconds, propagation, preconditions, dry_run })
+    }
+}
+
+impl Answer {
+    fn warn(mut self, warnings: Vec<String>) -> Self {
+        self.warnings = warnings;
+        self
+    }
+}
+
+/// Which verb of the API a method is on this target.
+fn verb(method: &str, target: &Target, watch: bool) -> Result<&'static str> {
+    let collection = target.name.is_empty();
+    let verb = match (method, collection) {
+        ("GET", _) if watch && target.subresource.is_empty() => "watch",
+        ("GET", true) => "list",
+        ("GET", false) => "get",
+        ("POST", true) => "create",
+        ("POST", false) if !target.subresource.is_empty() => "create",
+        ("PUT", false) => "update",
+        ("PATCH", false) => "patch",
+        ("DELETE", false) => "delete",
+        ("DELETE", true) => "deletecollection",
+        _ => return Err(ApiError::method_not_allowed()),
+    };
+    let verbs = match target.resource.subresource(&target.subresource) {
+        Some(subresource) => &subresource.verbs,
+        None => &target.resource.verbs,
+    };
+    let namespace_missing = target.resource.namespaced && target.namespace.is_empty() && !matches!(verb, "list" | "watch");
+    if namespace_missing || !verbs.iter().any(|v| v == verb) {
+        return Err(ApiError::method_not_allowed());
+    }
+    Ok(verb)
+}
+
+/// Who writes, if the client does not say: the first part of its user agent.
+fn user_agent_manager(request: &Request) -> String {
+    let agent = header(request, "user-agent").unwrap_or_default();
+    let name = agent.split('/').next().unwrap_or_default();
+    let name: String = name.chars().filter(|c| !c.is_control()).take(128).collect();
+    if name.is_empty() { "unknown".to_owned() } else { name }
+}
+
+fn patch_kind(edge: &Edge<'_>) -> Result<PatchKind> {
+    let custom = edge.target.resource.custom;
+    Ok(match body::media_type(edge.request) {
+        "application/json-patch+json" => PatchKind::Json,
+        "application/merge-patch+json" => PatchKind::Merge,
+        "application/strategic-merge-patch+json" if !custom => PatchKind::Strategic,
+        "application/apply-patch+yaml" => PatchKind::Apply,
+        _ => {
+            let strategic = if custom { "" } else { "application/strategic-merge-patch+json, " };
+            return Err(ApiError::unsupported_media_type(format!(
+                "the body of the request was in an unknown format - accepted media types include: \
+                 application/json-patch+json, application/merge-patch+json, {strategic}application/apply-patch+yaml, \
+                 application/apply-patch+cbor"
+            )));
+        }
+    })
+}

@@ -1,0 +1,100 @@
+//! The scale subresource: `spec.replicas` of four kinds, seen as `autoscaling/v1` Scale.
+
+use object::selector::LabelSelector;
+use object::value::{self, at, i64_at, str_at};
+use object::{ApiError, Cause, GroupVersionKind, Result, Time, Value, json};
+
+use crate::identity::UserInfo;
+use crate::server::ApiServer;
+use crate::write::{PatchKind, Target, WriteOptions};
+
+/// The Scale of an object.
+pub fn get(api: &ApiServer, target: &Target) -> Result<Value> {
+    Ok(scale_of(&api.stored(target)?.value()))
+}
+
+fn scale_of(object: &Value) -> Value {
+    let metadata = object.get("metadata").cloned().unwrap_or_default();
+    let mut kept = json!({});
+    for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(text) = metadata.get(key) {
+            kept[key] = text.clone();
+        }
+    }
+    let selector = match at(object, &["spec", "selector"]) {
+        // A ReplicationController's selector is a plain map.
+        Some(plain) if plain.get("matchLabels").is_none() && plain.get("matchExpressions").is_none() => {
+            LabelSelector::from_map(&object::meta::string_map(Some(plain))).to_string()
+        }
+        Some(full) => LabelSelector::from_json(full).map(|s| s.to_string()).unwrap_or_default(),
+        None => String::new(),
+    };
+    let mut status = json!({"replicas": i64_at(object, &["status", "replicas"]).unwrap_or(0)});
+    if !selector.is_empty() {
+        status["selector"] = selector.into();
+    }
+    let mut spec = json!({});
+    if let Some(replicas) = i64_at(object, &["spec", "replicas"]).filter(|r| *r != 0) {
+        spec["replicas"] = replicas.into();
+    }
+    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept, "spec": spec, "status": status})
+}
+
+/// Sets the number of replicas.
+pub fn update(
+    api: &mut ApiServer,
+    now: Time,
+    user: &UserInfo,
+    target: &Target,
+    scale: &Value,
+    options: &WriteOptions,
+) -> Result<Value> {
+    let old = api.stored(target)?;
+    let name = str_at(scale, &["metadata", "name"]);
+    if !name.is_empty() && name != target.name {
+        let message = format!("the name of the object ({name}) does not match the name on the URL ({})", target.name);
+        return Err(ApiError::bad_request(message));
+    }
+    let replicas = match at(scale, &["spec", "replicas"]) {
+        None | Some(Value::Null) => 0,
+        Some(given) => given.as_i64().ok_or_else(|| {
+            let found = object::patch::go_type_name(given);
+            ApiError::bad_request(format!(
+                "Scale in version \"v1\" cannot be handled as a Scale: json: cannot unmarshal {found} into Go struct field \
+                 ScaleSpec.spec.replicas of type int32"
+            ))
+        })?,
+    };
+    if replicas < 0 {
+        let cause = Cause::invalid("spec.replicas", &json!(replicas), "must be greater than or equal to 0");
+        return Err(ApiError::invalid(&GroupVersionKind::new("autoscaling", "v1", "Scale"), &target.name, vec![cause]));
+    }
+    let mut new = old.value();
+    value::set(&mut new, &["spec", "replicas"], replicas);
+    match at(scale, &["metadata", "resourceVersion"]) {
+        Some(version) => value::set(&mut new, &["metadata", "resourceVersion"], version.clone()),
+        None => drop(value::remove(&mut new, &["metadata", "resourceVersion"])),
+    }
+    // The change is the object's own, whatever path it came by.
+    let changed = api.replace(now, user, target, &old, new, options)?;
+    Ok(scale_of(&changed))
+}
+
+/// Changes the Scale by a patch.
+pub fn patch(
+    api: &mut ApiServer,
+    now: Time,
+    user: &UserInfo,
+    target: &Target,
+    kind: PatchKind,
+    patch: Value,
+    options: &WriteOptions,
+) -> Result<Value> {
+    let mut scale = get(api, target)?;
+    match kind {
+        PatchKind::Json => object::patch::json::apply(&mut scale, &patch)?,
+        // A Scale has no lists, so all merges are one.
+        PatchKind::Merge | PatchKind::Strategic | PatchKind::Apply => object::patch::merge::apply(&mut scale, patch)?,
+    }
+    update(api, now, user, target, &scale, options)
+}
