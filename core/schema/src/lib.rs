@@ -8,6 +8,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 #![warn(missing_docs)]
 
+pub mod apply;
 mod builtin;
 pub mod convert;
 pub mod decode;
