@@ -84,11 +84,8 @@ impl Client {
         http.set_nodelay(true);
         http.enforce_http(false);
         let builder = HttpsConnectorBuilder::new().with_tls_config(tls(credentials)?).https_only();
-        let connector = if http2 {
-            builder.enable_all_versions().wrap_connector(http)
-        } else {
-            builder.enable_http1().wrap_connector(http)
-        };
+        let connector =
+            if http2 { builder.enable_all_versions().wrap_connector(http) } else { builder.enable_http1().wrap_connector(http) };
         let pool = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

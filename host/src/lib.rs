@@ -3,6 +3,16 @@
 //! The program is `main.rs`; it only calls [`cli`]. Start reading at [`server`], which puts the parts of a running
 //! control plane together. Nothing here decides what Kubernetes would answer: that is core's.
 
+pub mod cli;
 pub mod client;
+pub mod driver;
+pub mod engine;
+pub mod front;
 pub mod install;
+pub mod journal;
+pub mod kubeconfig;
 pub mod node;
+pub mod pki;
+pub mod playground;
+pub mod server;
+pub mod streams;

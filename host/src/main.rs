@@ -1,3 +1,5 @@
 //! The program `wasmkube`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    wasmkube::cli::main()
+}

@@ -1,0 +1,220 @@
+//! The command line: what `wasmkube` can be told, and what it says while it starts and once it runs.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand};
+use hyper::Method;
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::engine::{Kind, wasm};
+use crate::install::Install;
+use crate::server::{JournalKind, Options, Server};
+
+/// Name of the node that `up` runs.
+const NODE: &str = "wasmkube";
+
+/// How long `up` waits for its node before it says that it is not ready yet.
+const NODE_PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Parser)]
+#[command(
+    name = "wasmkube",
+    version,
+    about = "Kubernetes' control plane as a WebAssembly program, and a node for WASI workloads"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a one-node cluster and serve until Ctrl-C.
+    Up(Up),
+    /// Compile the control plane and the built-in images for this machine.
+    Precompile,
+    /// Say which version this is.
+    Version,
+}
+
+#[derive(Args)]
+struct Up {
+    /// Holds everything: journal, certificates, logs, `kubeconfig`.
+    #[arg(long, default_value = "target/wasmkube", env = "WASMKUBE_DATA_DIR")]
+    data_dir: PathBuf,
+    /// Address to serve on.
+    #[arg(long, default_value = "127.0.0.1")]
+    bind_address: IpAddr,
+    /// Port of the API.
+    #[arg(long, default_value_t = 6443)]
+    port: u16,
+    /// Port of the playground.
+    #[arg(long, default_value_t = 8001)]
+    web_port: u16,
+    /// Number of further nodes, whose containers are scripted.
+    #[arg(long, default_value_t = 0)]
+    simulated_nodes: u32,
+    /// No node, no default StorageClass.
+    #[arg(long)]
+    control_plane_only: bool,
+    /// How the control plane runs.
+    #[arg(long, value_enum, default_value_t)]
+    engine: Kind,
+    /// Where changes are kept.
+    #[arg(long, value_enum, default_value_t)]
+    journal: JournalKind,
+}
+
+/// Does what the arguments say.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Up(arguments) => up(arguments),
+        Command::Precompile => precompile(),
+        Command::Version => {
+            println!("wasmkube {} (Kubernetes v1.35)", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn precompile() -> Result<()> {
+    let install = Install::find()?;
+    wasm::precompile(&install.control_plane(), &install.control_plane_precompiled())
+}
+
+/// Compiles the control plane in a process of its own where what is installed cannot be loaded: compiling takes memory that
+/// a process never gives back.
+fn ensure_precompiled(install: &Install) -> Result<()> {
+    if wasm::load(install).is_ok() {
+        return Ok(());
+    }
+    eprintln!("  compiling the control plane for this machine (once)");
+    let program = std::env::current_exe().context("cannot find the running program")?;
+    let status = std::process::Command::new(program).arg("precompile").env("WASMKUBE_HOME", install.home()).status()?;
+    anyhow::ensure!(status.success(), "cannot compile the control plane");
+    Ok(())
+}
+
+fn up(arguments: Up) -> Result<()> {
+    let begin = Instant::now();
+    let install = Install::find()?;
+    if arguments.engine == Kind::Wasm {
+        ensure_precompiled(&install)?;
+    }
+    let data_dir = std::path::absolute(&arguments.data_dir)?;
+    let options = Options {
+        data_dir: data_dir.clone(),
+        bind: arguments.bind_address,
+        port: arguments.port,
+        web_port: Some(arguments.web_port),
+        simulated_nodes: arguments.simulated_nodes,
+        node: (!arguments.control_plane_only).then(|| NODE.to_owned()),
+        engine: arguments.engine,
+        journal: arguments.journal,
+        install,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    runtime.block_on(async {
+        let mut end = std::pin::pin!(end_signal()?);
+        let has_node = options.node.is_some();
+        let nodes = options.simulated_nodes + u32::from(has_node);
+        let mut server = Server::start(options).await?;
+        eprintln!("  control plane   serves after {} ms", begin.elapsed().as_millis());
+        let signalled = tokio::select! {
+            () = end.as_mut() => true,
+            ready = nodes_ready(&server, nodes) => {
+                match ready {
+                    Ok(()) if nodes > 0 => eprintln!("  {nodes} node{}          ready after {} ms",
+                        if nodes == 1 { " " } else { "s" }, begin.elapsed().as_millis()),
+                    Ok(()) => {}
+                    Err(error) => eprintln!("  warning: {error:#}"),
+                }
+                false
+            }
+        };
+        if !signalled {
+            summary(&server, has_node, arguments.simulated_nodes, arguments.engine);
+            tokio::select! {
+                () = end.as_mut() => {}
+                () = server.failed() => {}
+            }
+        }
+        eprintln!("  stopping");
+        server.stop().await
+    })
+}
+
+/// SIGINT or SIGTERM.
+fn end_signal() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Waits until this many nodes are Ready.
+async fn nodes_ready(server: &Server, wanted: u32) -> Result<()> {
+    let client = Client::new(&server.admin)?;
+    let deadline = Instant::now() + NODE_PATIENCE;
+    loop {
+        if wanted == 0 {
+            return Ok(());
+        }
+        let list = client.json(Method::GET, "/api/v1/nodes", &Value::Null).await;
+        let nodes = list.as_ref().ok().and_then(|list| list["items"].as_array().cloned()).unwrap_or_default();
+        let ready = nodes.iter().filter(|node| is_ready(node)).count();
+        if ready >= wanted as usize {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < deadline, "{ready} of {wanted} nodes are ready; `kubectl describe nodes` says more");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn is_ready(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+fn summary(server: &Server, has_node: bool, simulated: u32, engine: Kind) {
+    let engine = match engine {
+        Kind::Wasm => "as WebAssembly",
+        Kind::Native => "natively",
+    };
+    println!("\n  API             https://{}   (control plane runs {engine})", server.api);
+    if let Some(web) = server.web {
+        println!("  playground      http://{web}");
+    }
+    match (has_node, simulated) {
+        (true, 0) => println!("  node            {NODE}, for pods of WASI images"),
+        (true, n) => println!("  nodes           {NODE}, for pods of WASI images, and {n} simulated"),
+        (false, 0) => println!("  nodes           none"),
+        (false, n) => println!("  nodes           {n} simulated"),
+    }
+    let data = server.kubeconfig.parent().unwrap_or(std::path::Path::new("/"));
+    println!("  data            {}   (bearer token of the administrator: token)", data.display());
+    println!("\nNext:\n  export KUBECONFIG={}", server.kubeconfig.display());
+    println!("  kubectl get nodes");
+    if has_node {
+        println!("  kubectl create deployment web --image=wasmkube/http-echo --replicas=3\n  kubectl get pods -o wide");
+    } else {
+        println!("  kubectl create configmap greeting --from-literal=hello=world\n  kubectl get configmaps");
+    }
+    println!("\nCtrl-C stops it; the same --data-dir goes on where it was.");
+}

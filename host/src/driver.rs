@@ -1,0 +1,352 @@
+//! The order of things: inputs are gathered and stepped on one thread, records are made durable on another, and an answer
+//! leaves only after everything that happened before it is durable.
+//!
+//! ```text
+//!   requests ─▶ engine thread: gather, step ─▶ writer thread: append (one fsync for all that waits) ─▶ streams
+//!                        └──────────── nothing to write, nothing being written ───────────────────────▶ streams
+//! ```
+//!
+//! The two overlap: while one batch is being written, the next is being computed. A read may show what is not yet durable,
+//! so it waits behind the write all the same. After a trap the engine is made anew from the journal; whoever waited is told so.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result, anyhow};
+use bytes::Bytes;
+use cluster::{Config, Input, Output, Record, StepInput};
+use object::{ApiError, Time};
+
+use crate::engine::{Engine, Factory};
+use crate::journal::Journal;
+use crate::streams::Streams;
+
+/// How many inputs go into one step at most: enough that the cost of a call does not matter, few enough that the first of
+/// them does not wait for the last.
+const MAX_BATCH: usize = 256;
+
+/// How many steps may wait for the journal before the engine waits too.
+const MAX_WAITING_STEPS: usize = 64;
+
+/// How many records one transaction holds at most.
+const MAX_TRANSACTION: usize = 4096;
+
+/// After a trap within this time since the last one, starting anew is delayed.
+const TRAP_MEMORY: Duration = Duration::from_secs(60);
+
+/// A handle through which facts reach the control plane. Cheap to clone.
+#[derive(Clone)]
+pub struct Inputs(Sender<Message>);
+
+enum Message {
+    Input(Input),
+    Stop,
+}
+
+impl Inputs {
+    /// Hands over a fact. After the end nobody listens, which is no error: the streams are abandoned then.
+    pub fn send(&self, input: Input) {
+        drop(self.0.send(Message::Input(input)));
+    }
+}
+
+/// A running control plane.
+pub struct Driver {
+    inputs: Inputs,
+    threads: Vec<JoinHandle<()>>,
+    failure: Arc<Mutex<Option<anyhow::Error>>>,
+}
+
+/// Where facts enter before the driver is there: the streams need it to say that a client left.
+pub fn channel() -> (Inputs, Inbox) {
+    let (sender, receiver) = mpsc::channel();
+    (Inputs(sender), Inbox(receiver))
+}
+
+/// The other end of [`Inputs`].
+pub struct Inbox(Receiver<Message>);
+
+/// Called once, when the control plane has failed for good.
+pub type OnFailure = Box<dyn FnOnce() + Send>;
+
+impl Driver {
+    /// Starts both threads; returns once the state is restored and the control plane serves.
+    pub fn start(
+        config: Config,
+        factory: Box<dyn Factory>,
+        journal: Box<dyn Journal>,
+        (inputs, inbox): (Inputs, Inbox),
+        streams: Arc<Streams>,
+        on_failure: OnFailure,
+    ) -> Result<Self> {
+        let failure = Arc::<Mutex<Option<anyhow::Error>>>::default();
+        let pending = Arc::<AtomicUsize>::default();
+        let (commands, received) = mpsc::sync_channel(MAX_WAITING_STEPS);
+        let writer = Writer { journal, streams: streams.clone(), pending: pending.clone() };
+        let written = {
+            let failure = failure.clone();
+            thread("journal", move || {
+                if let Err(error) = writer.run(&received) {
+                    fail(&failure, error.context("the journal failed"));
+                }
+            })?
+        };
+        let (ready, is_ready) = mpsc::channel();
+        let stepped = {
+            let failure = failure.clone();
+            thread("control-plane", move || {
+                let mut stepper = Stepper { config, factory, streams, pending, commands, last: Time::default() };
+                let started = stepper.restore();
+                let result = started.and_then(|(engine, wake_at)| {
+                    let _ = ready.send(());
+                    stepper.run(engine, wake_at, &inbox.0)
+                });
+                if let Err(error) = result {
+                    fail(&failure, error);
+                }
+                stepper.streams.abandon(503, &status(ApiError::new(503, object::Reason::ServiceUnavailable, "shutting down")));
+                on_failure();
+            })?
+        };
+        let driver = Driver { inputs, threads: vec![stepped, written], failure };
+        match is_ready.recv() {
+            Ok(()) => Ok(driver),
+            Err(_) => Err(driver.stop().err().unwrap_or_else(|| anyhow!("the control plane did not start"))),
+        }
+    }
+
+    /// Where facts enter.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Takes what has arrived, makes it durable, and ends both threads. Returns why it failed, if it did.
+    pub fn stop(mut self) -> Result<()> {
+        drop(self.inputs.0.send(Message::Stop));
+        for thread in self.threads.drain(..) {
+            thread.join().map_err(|_| anyhow!("a thread of the control plane panicked"))?;
+        }
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+    }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    // The native engine needs the room that the other one has by its settings.
+    std::thread::Builder::new().name(name.to_owned()).stack_size(16 << 20).spawn(work).context("cannot start a thread")
+}
+
+/// Remembers the first failure: those after it follow from it.
+fn fail(failure: &Mutex<Option<anyhow::Error>>, error: anyhow::Error) {
+    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+}
+
+fn status(error: Box<ApiError>) -> Bytes {
+    error.to_status().to_string().into()
+}
+
+/// What the engine thread asks of the writer thread.
+enum Command {
+    /// Make these durable, then deliver those.
+    Commit { records: Vec<Record>, outputs: Vec<Output> },
+    /// Everything before this is delivered; send all objects as steps of a restore.
+    Load(SyncSender<Loaded>),
+}
+
+/// A piece of what the journal holds.
+enum Loaded {
+    Batch(Vec<Record>),
+    End(u64),
+}
+
+struct Writer {
+    journal: Box<dyn Journal>,
+    streams: Arc<Streams>,
+    pending: Arc<AtomicUsize>,
+}
+
+impl Writer {
+    fn run(mut self, commands: &Receiver<Command>) -> Result<()> {
+        let mut next = commands.recv().ok();
+        while let Some(command) = next.take() {
+            match command {
+                Command::Load(reply) => {
+                    let revision = self.journal.load(&mut |batch| reply.send(Loaded::Batch(batch)).context("nobody restores"))?;
+                    reply.send(Loaded::End(revision)).context("nobody restores")?;
+                }
+                Command::Commit { mut records, outputs } => {
+                    let mut delivered = 1;
+                    let mut waiting = vec![outputs];
+                    // Group commit: everything that came meanwhile shares this fsync.
+                    while records.len() < MAX_TRANSACTION {
+                        match commands.try_recv() {
+                            Ok(Command::Commit { records: more, outputs }) => {
+                                records.extend(more);
+                                waiting.push(outputs);
+                                delivered += 1;
+                            }
+                            Ok(other) => {
+                                next = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    if !records.is_empty() {
+                        self.journal.append(&records)?;
+                    }
+                    waiting.into_iter().for_each(|outputs| self.streams.deliver(outputs));
+                    self.pending.fetch_sub(delivered, Ordering::Release);
+                }
+            }
+            if next.is_none() {
+                next = commands.recv().ok();
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Stepper {
+    config: Config,
+    factory: Box<dyn Factory>,
+    streams: Arc<Streams>,
+    /// Steps handed to the writer and not yet delivered. Only this thread adds.
+    pending: Arc<AtomicUsize>,
+    commands: SyncSender<Command>,
+    last: Time,
+}
+
+type Running = (Box<dyn Engine>, Option<Time>);
+
+impl Stepper {
+    /// A new engine with the state of the journal.
+    fn restore(&mut self) -> Result<Running> {
+        let mut engine = self.factory.make()?;
+        let configure = vec![Input::Configure(self.config.clone())];
+        self.step(engine.as_mut(), configure)?;
+        let (reply, loaded) = mpsc::sync_channel(2);
+        self.commands.send(Command::Load(reply)).context("the journal failed")?;
+        let revision = loop {
+            match loaded.recv().context("the journal failed while it was read")? {
+                Loaded::Batch(records) => drop(self.step(engine.as_mut(), vec![Input::Restore(records)])?),
+                Loaded::End(revision) => break revision,
+            }
+        };
+        let wake_at = self.step(engine.as_mut(), vec![Input::Start { revision }])?;
+        Ok((engine, wake_at))
+    }
+
+    /// Steps until told to stop. An error means that the journal failed or no engine can be made.
+    fn run(&mut self, engine: Box<dyn Engine>, wake_at: Option<Time>, inbox: &Receiver<Message>) -> Result<()> {
+        let mut running = (engine, wake_at);
+        let mut traps = Traps::default();
+        loop {
+            let (inputs, stop) = self.gather(running.1, inbox);
+            if !inputs.is_empty() || self.is_due(running.1) {
+                match self.step(running.0.as_mut(), inputs) {
+                    Ok(wake_at) => running.1 = wake_at,
+                    Err(StepError::Journal) => return Err(anyhow!("the journal failed")),
+                    Err(StepError::Trap(error)) => {
+                        eprintln!("error: {error:#}; starting the control plane anew from its journal");
+                        drop(running.0);
+                        std::thread::sleep(traps.delay());
+                        // What was computed before the trap may still be delivered; loading waits behind it.
+                        running = self.restore()?;
+                        let message = "the control plane was started anew; try again";
+                        self.streams.abandon(500, &status(ApiError::new(500, object::Reason::InternalError, message)));
+                    }
+                }
+            }
+            if stop {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for inputs until `wake_at` and takes all there are, up to [`MAX_BATCH`]; true means that it is time to stop.
+    fn gather(&self, wake_at: Option<Time>, inbox: &Receiver<Message>) -> (Vec<Input>, bool) {
+        let first = match wake_at {
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(at) => match at.0.saturating_sub(self.now().0) {
+                0 => inbox.try_recv().map_err(|error| match error {
+                    mpsc::TryRecvError::Empty => RecvTimeoutError::Timeout,
+                    mpsc::TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+                }),
+                micros => inbox.recv_timeout(Duration::from_micros(micros)),
+            },
+        };
+        let mut inputs = Vec::new();
+        let mut message = match first {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return (inputs, true),
+        };
+        while let Some(next) = message {
+            match next {
+                Message::Input(input) => inputs.push(input),
+                Message::Stop => return (inputs, true),
+            }
+            message = if inputs.len() < MAX_BATCH { inbox.try_recv().ok() } else { None };
+        }
+        (inputs, false)
+    }
+
+    fn is_due(&self, wake_at: Option<Time>) -> bool {
+        wake_at.is_some_and(|at| at <= self.now())
+    }
+
+    /// The wall clock, which never goes backwards here.
+    fn now(&self) -> Time {
+        let micros = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros());
+        self.last.max(Time(u64::try_from(micros).unwrap_or(u64::MAX)))
+    }
+
+    /// One step and what follows from it.
+    fn step(&mut self, engine: &mut dyn Engine, inputs: Vec<Input>) -> Result<Option<Time>, StepError> {
+        self.last = self.now();
+        let output = engine.step(StepInput { now: self.last, inputs }).map_err(StepError::Trap)?;
+        let mut records = Vec::new();
+        let mut outputs = Vec::with_capacity(output.outputs.len());
+        for output in output.outputs {
+            match output {
+                Output::Journal(record) => records.push(record),
+                other => outputs.push(other),
+            }
+        }
+        if records.is_empty() && self.pending.load(Ordering::Acquire) == 0 {
+            self.streams.deliver(outputs);
+        } else if !(records.is_empty() && outputs.is_empty()) {
+            self.pending.fetch_add(1, Ordering::Relaxed);
+            self.commands.send(Command::Commit { records, outputs }).map_err(|_| StepError::Journal)?;
+        }
+        Ok(output.wake_at)
+    }
+}
+
+/// Why a step came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error("the journal failed")]
+    Journal,
+    #[error("{0:#}")]
+    Trap(anyhow::Error),
+}
+
+/// Delays between traps, so that a control plane that traps at once does not burn a processor.
+#[derive(Default)]
+struct Traps {
+    last: Option<Instant>,
+    count: u32,
+}
+
+impl Traps {
+    fn delay(&mut self) -> Duration {
+        let recent = self.last.is_some_and(|last| last.elapsed() < TRAP_MEMORY);
+        self.count = if recent { (self.count + 1).min(7) } else { 0 };
+        self.last = Some(Instant::now());
+        if self.count == 0 { Duration::ZERO } else { Duration::from_millis(50 << self.count) }
+    }
+}

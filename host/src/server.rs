@@ -1,0 +1,253 @@
+//! A running host: control plane, front, playground and node agent, started in order and stopped in the reverse one.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use cluster::Config;
+use cluster::wire::StaticToken;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::client::Credentials;
+use crate::driver::{self, Driver};
+use crate::engine::{self, Kind};
+use crate::front::{self, Front};
+use crate::install::Install;
+use crate::journal::{Journal, disk::Disk, memory::Memory};
+use crate::node::{self, NodeConfig};
+use crate::pki::{self, Pki};
+use crate::streams::{STREAM_BUFFER, Streams};
+use crate::{kubeconfig, playground};
+
+/// How long the node agent may take to end its containers.
+const NODE_END: Duration = Duration::from_secs(10);
+
+/// Where changes are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum JournalKind {
+    /// In an embedded ACID store in the data directory.
+    #[default]
+    Redb,
+    /// In memory: gone at the end.
+    Memory,
+}
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Holds everything; made if it is missing.
+    pub data_dir: PathBuf,
+    /// Address to serve on.
+    pub bind: IpAddr,
+    /// Port of the API; 0 takes a free one.
+    pub port: u16,
+    /// Port of the playground; 0 takes a free one, `None` serves none.
+    pub web_port: Option<u16>,
+    /// Further nodes on the scripted runtime.
+    pub simulated_nodes: u32,
+    /// Name of the node this host runs; `None` for a control plane without one.
+    pub node: Option<String>,
+    /// How core runs.
+    pub engine: Kind,
+    /// Where changes are kept.
+    pub journal: JournalKind,
+    /// Where the parts of the program are.
+    pub install: Install,
+}
+
+/// A host that serves.
+pub struct Server {
+    /// Where the API is.
+    pub api: SocketAddr,
+    /// Where the playground is.
+    pub web: Option<SocketAddr>,
+    /// The kubeconfig.
+    pub kubeconfig: PathBuf,
+    /// The administrator, for this program's own requests.
+    pub admin: Credentials,
+    driver: Driver,
+    node: Option<JoinHandle<Result<()>>>,
+    served: Vec<JoinHandle<()>>,
+    node_shutdown: watch::Sender<bool>,
+    shutdown: watch::Sender<bool>,
+    failed: watch::Receiver<bool>,
+}
+
+impl Server {
+    /// Starts everything; returns when the API serves. The node joins a little later.
+    pub async fn start(options: Options) -> Result<Self> {
+        let data = &options.data_dir;
+        std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
+        let listener = listen(options.bind, options.port, "--port").await?;
+        let api = listener.local_addr()?;
+        let web = match options.web_port {
+            Some(port) => Some(listen(options.bind, port, "--web-port").await?),
+            None => None,
+        };
+        let web_address = web.as_ref().map(TcpListener::local_addr).transpose()?;
+
+        let pki = Pki::open(&data.join("pki"))?;
+        let config = configuration(&options, &pki, api)?;
+        let names = pki::api_server_names(options.bind, IpAddr::from([10, 96, 0, 1]), &config.cluster_domain);
+        let tls = front::tls(&pki.api_server(names)?, pki.authority())?;
+
+        let (inputs, inbox) = driver::channel();
+        let notify = inputs.clone();
+        let streams = Streams::new(std::sync::Arc::new(move |input| notify.send(input)), STREAM_BUFFER);
+        let (failing, failed) = watch::channel(false);
+        let driver = {
+            let (streams, inputs, options) = (streams.clone(), inputs.clone(), options.clone());
+            let start = move || {
+                let factory = engine::factory(options.engine, &options.install)?;
+                let on_failure = Box::new(move || {
+                    let _ = failing.send(true);
+                });
+                Driver::start(config, factory, journal(&options)?, (inputs, inbox), streams, on_failure)
+            };
+            tokio::task::spawn_blocking(start).await.context("the start broke off")??
+        };
+
+        let (shutdown, down) = watch::channel(false);
+        let front = Front::new(inputs, streams, pki.authority(), pki.kubelet_client()?);
+        let mut served = vec![tokio::spawn(front.serve(listener, tls, down.clone()))];
+        if let Some(listener) = web {
+            served.push(tokio::spawn(playground::serve(listener, options.install.web(), down)));
+        }
+        let url = format!("https://{}", local(api));
+        let admin = pki.admin()?;
+        let kubeconfig = data.join("kubeconfig");
+        pki::write_private(&kubeconfig, &kubeconfig::write(&url, pki.authority(), &admin))?;
+        let admin = credentials(&url, &pki, &admin);
+
+        let (node_shutdown, node_down) = watch::channel(false);
+        let node = match &options.node {
+            Some(name) => Some(tokio::spawn(node::run(node_config(name, &url, &pki, &options)?, node_down))),
+            None => None,
+        };
+        Ok(Server { api, web: web_address, kubeconfig, admin, driver, node, served, node_shutdown, shutdown, failed })
+    }
+
+    /// Waits until the control plane or the node agent has failed for good.
+    pub async fn failed(&mut self) {
+        let node = async {
+            match &mut self.node {
+                Some(node) => {
+                    drop(node.await.map(|result| result.inspect_err(|e| eprintln!("error: the node agent failed: {e:#}"))))
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            () = node => true,
+            _ = self.failed.wait_for(|failed| *failed) => false,
+        };
+        if ended {
+            // Awaited to its end, which may be done once only.
+            self.node = None;
+        }
+    }
+
+    /// Ends the node's containers, closes the listeners, lets requests finish, and makes durable what they did.
+    pub async fn stop(mut self) -> Result<()> {
+        let _ = self.node_shutdown.send(true);
+        if let Some(node) = &mut self.node
+            && tokio::time::timeout(NODE_END, node).await.is_err()
+        {
+            eprintln!("warning: the node agent did not end in {} s", NODE_END.as_secs());
+        }
+        let _ = self.shutdown.send(true);
+        for task in self.served {
+            drop(task.await);
+        }
+        tokio::task::spawn_blocking(|| self.driver.stop()).await.context("the end broke off")?
+    }
+}
+
+/// Waits for the host's end.
+pub async fn down(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that nobody is left to tell, which is the end too.
+    drop(shutdown.wait_for(|down| *down).await);
+}
+
+async fn listen(address: IpAddr, port: u16, option: &str) -> Result<TcpListener> {
+    let listener = TcpListener::bind((address, port)).await;
+    listener.with_context(|| format!("cannot serve on {address}:{port} (another port: {option})"))
+}
+
+/// An address that reaches a socket from this machine.
+fn local(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() { SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port()) } else { address }
+}
+
+fn journal(options: &Options) -> Result<Box<dyn Journal>> {
+    Ok(match options.journal {
+        JournalKind::Redb => Box::new(Disk::open(&options.data_dir.join("journal.redb"))?),
+        JournalKind::Memory => Box::new(Memory::default()),
+    })
+}
+
+fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config> {
+    let mut seed = [0; 8];
+    random(&mut seed)?;
+    Ok(Config {
+        // A new one in every life: names and uids must not come again.
+        seed: u64::from_le_bytes(seed),
+        simulated_nodes: options.simulated_nodes,
+        advertise_address: local(api).ip().to_string(),
+        advertise_port: api.port(),
+        tokens: vec![StaticToken {
+            token: admin_token(&options.data_dir.join("token"))?,
+            user: "kubernetes-admin".to_owned(),
+            groups: vec!["system:masters".to_owned()],
+        }],
+        root_ca: pki.authority().to_owned(),
+        ..Config::default()
+    })
+}
+
+/// The administrator's bearer token, for tools that take no certificate; made at first start.
+fn admin_token(path: &Path) -> Result<String> {
+    match std::fs::read_to_string(path) {
+        Ok(token) if !token.trim().is_empty() => Ok(token.trim().to_owned()),
+        _ => {
+            let mut bytes = [0; 24];
+            random(&mut bytes)?;
+            let token: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            pki::write_private(path, &token)?;
+            Ok(token)
+        }
+    }
+}
+
+fn random(bytes: &mut [u8]) -> Result<()> {
+    crate::client::provider().secure_random.fill(bytes).map_err(|_| anyhow::anyhow!("the system has no randomness"))
+}
+
+fn credentials(url: &str, pki: &Pki, pair: &pki::Pair) -> Credentials {
+    Credentials {
+        server: url.to_owned(),
+        ca: pki.authority().to_owned(),
+        certificate: pair.certificate.clone(),
+        key: pair.key.clone(),
+        token: String::new(),
+    }
+}
+
+fn node_config(name: &str, url: &str, pki: &Pki, options: &Options) -> Result<NodeConfig> {
+    let address = IpAddr::from([127, 0, 0, 1]);
+    let serving = pki.node_server(name, address)?;
+    Ok(NodeConfig {
+        name: name.to_owned(),
+        api: credentials(url, pki, &pki.node_client(name)?),
+        address,
+        port: 0,
+        serving_certificate: serving.certificate,
+        serving_key: serving.key,
+        client_ca: pki.authority().to_owned(),
+        data_dir: options.data_dir.join("node"),
+        install: options.install.clone(),
+    })
+}
