@@ -156,6 +156,17 @@ impl Graph {
         Ok(self.anonymous(shape, entry.map.as_deref() == Some("atomic")))
     }
 
+    /// The description of a field.
+    fn described(&self, name: &str, field: &str) -> Result<&'static str> {
+        let node = self.names.get(name).and_then(|id| self.nodes.get(*id as usize));
+        if let Some(NodeModel { shape: ShapeModel::Struct(fields), .. }) = node
+            && let Some(found) = fields.iter().find(|f| f.name == field)
+        {
+            return Ok(self.texts[found.text as usize]);
+        }
+        Err(format!("no field {name}.{field} to describe a column").into())
+    }
+
     fn resource(&self, group: &Group, key: &str, from: &Resource) -> Result<ResourceModel<'static>> {
         let (version, resource) = key.split_once('/').ok_or_else(|| format!("{key} is not version/resource"))?;
         let type_name = format!("{}.{version}.{}", group.package, from.kind);
@@ -172,13 +183,21 @@ impl Graph {
             let verbs = sub.verbs.as_deref().map_or_else(|| vec!["get", "patch", "update"], keep_all);
             SubresourceModel { name: keep(name.as_str()), group: keep(group), version: keep(version), kind: keep(kind), verbs }
         });
-        let columns = from.columns.iter().map(|c| ColumnModel {
-            name: keep(c.name.as_str()),
-            kind: keep(c.kind.as_str()),
-            format: keep(c.format.as_str()),
-            priority: c.priority,
-            description: keep(c.description.as_str()),
-        });
+        let mut columns = Vec::new();
+        for c in &from.columns {
+            const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+            let description = match (&c.doc, c.name.as_str(), c.format.as_str()) {
+                (Some(path), _, _) => {
+                    let (name, field) = path.rsplit_once('.').unwrap_or((path, ""));
+                    self.described(&format!("{}.{name}", group.package), field)?
+                }
+                (None, _, "name") => self.described(META, "name")?,
+                (None, "Age", _) if c.description.is_empty() => self.described(META, "creationTimestamp")?,
+                _ => keep(c.description.as_str()),
+            };
+            let (name, kind, format) = (keep(c.name.as_str()), keep(c.kind.as_str()), keep(c.format.as_str()));
+            columns.push(ColumnModel { name, kind, format, priority: c.priority, description });
+        }
         Ok(ResourceModel {
             group: keep(group.name.as_str()),
             version: keep(version),
@@ -191,7 +210,7 @@ impl Graph {
             verbs: from.verbs.as_deref().map_or_else(|| all.to_vec(), keep_all),
             subresources: subresources.collect(),
             field_selectors: from.field_selectors.as_deref().map_or_else(|| selectors.to_vec(), keep_all),
-            columns: columns.collect(),
+            columns,
             stored_as: keep(from.stored_as.as_str()),
         })
     }

@@ -83,6 +83,9 @@ pub struct Column {
     pub priority: u8,
     #[serde(default)]
     pub description: String,
+    /// `v1.PodStatus.podIP`: described as this field is.
+    #[serde(default)]
+    pub doc: Option<String>,
 }
 
 /// What is said of a field, or (under `$type`) of the type itself.

@@ -42,6 +42,15 @@ impl fmt::Display for DecodeError {
     }
 }
 
+/// Makes `object` say that it is of this kind.
+pub fn put_kind(object: &mut Value, group: &str, version: &str, kind: &str) {
+    if let Value::Object(map) = object {
+        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+        map.insert("apiVersion".to_owned(), api_version.into());
+        map.insert("kind".to_owned(), kind.into());
+    }
+}
+
 /// The message for `fieldValidation=Strict`.
 pub fn strict_error(strict: &[String]) -> String {
     format!("strict decoding error: {}", strict.join(", "))

@@ -19,6 +19,7 @@ pub mod openapi;
 pub mod registry;
 pub mod resource;
 pub mod strategic;
+pub mod table;
 pub mod types;
 
 pub use registry::Registry;
