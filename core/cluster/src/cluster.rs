@@ -1,0 +1,124 @@
+//! The order of work in a step.
+
+use apiserver::{ApiServer, Settings};
+use object::Time;
+use store::Progress;
+
+use crate::wire::{Config, Input, Output, Request, StepOutput};
+
+/// A whole control plane.
+#[derive(Default)]
+pub struct Cluster {
+    state: State,
+}
+
+/// How far a control plane's life has got.
+#[derive(Default)]
+enum State {
+    /// It knows nothing yet.
+    #[default]
+    Empty,
+    /// It takes back what the journal holds.
+    Restoring(Box<Parts>),
+    /// It serves.
+    Serving(Box<Parts>),
+}
+
+/// What a configured control plane is made of.
+struct Parts {
+    api: ApiServer,
+}
+
+impl Cluster {
+    /// A control plane that waits for [`Input::Configure`].
+    pub fn new() -> Self {
+        Cluster::default()
+    }
+
+    /// Takes what happened, does a bounded amount of work, and says what should happen outside.
+    ///
+    /// `now` must not go backwards. Answers and watch events must not leave before the `Journal` outputs that stand
+    /// before them are durable. Requests come first; what is left of the step goes in slices to the parts of the control
+    /// plane that work by themselves.
+    pub fn step(&mut self, now: Time, inputs: Vec<Input>) -> StepOutput {
+        let mut refused = Vec::new();
+        for input in inputs {
+            self.take(now, input, &mut refused);
+        }
+        let State::Serving(parts) = &mut self.state else { return StepOutput { outputs: refused, wake_at: None } };
+        let progress = parts.work(now);
+        let mut outputs = parts.api.take_outputs();
+        outputs.append(&mut refused);
+        StepOutput { outputs, wake_at: if progress.more { Some(now) } else { progress.wake_at } }
+    }
+
+    /// The API server, to look into; `None` before [`Input::Configure`].
+    pub fn api(&self) -> Option<&ApiServer> {
+        match &self.state {
+            State::Empty => None,
+            State::Restoring(parts) | State::Serving(parts) => Some(&parts.api),
+        }
+    }
+
+    fn take(&mut self, now: Time, input: Input, refused: &mut Vec<Output>) {
+        let state = std::mem::take(&mut self.state);
+        self.state = match (state, input) {
+            (State::Empty, Input::Configure(config)) => State::Restoring(Box::new(Parts::new(config))),
+            (State::Restoring(mut parts), Input::Restore(records)) => {
+                parts.api.restore(records);
+                State::Restoring(parts)
+            }
+            (State::Restoring(mut parts), Input::Start { revision }) => {
+                parts.api.start(now, revision);
+                State::Serving(parts)
+            }
+            (State::Serving(mut parts), Input::Request(request)) => {
+                parts.api.handle(now, request);
+                State::Serving(parts)
+            }
+            (State::Serving(mut parts), Input::Closed(stream)) => {
+                parts.api.closed(stream);
+                State::Serving(parts)
+            }
+            (state, Input::Request(request)) => {
+                refused.push(not_yet(&request));
+                state
+            }
+            // Everything else out of its order says nothing that could be acted on.
+            (state, Input::Configure(_) | Input::Restore(_) | Input::Start { .. } | Input::Closed(_)) => state,
+        };
+    }
+}
+
+impl Parts {
+    fn new(config: Config) -> Self {
+        let settings = Settings {
+            seed: config.seed,
+            service_cidr: config.service_cidr.clone(),
+            tokens: config.tokens.clone(),
+            advertise_address: config.advertise_address.clone(),
+            advertise_port: config.advertise_port,
+            history_limit: config.history_limit,
+        };
+        Parts { api: ApiServer::new(settings) }
+    }
+
+    /// A slice of everything that works by itself.
+    fn work(&mut self, now: Time) -> Progress {
+        self.api.run(now)
+    }
+}
+
+/// The answer to a request that came before the control plane could serve.
+fn not_yet(request: &Request) -> Output {
+    let status = object::json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 503,
+        "reason": "ServiceUnavailable", "message": "the control plane is starting", "details": {"retryAfterSeconds": 1},
+    });
+    Output::Respond {
+        stream: request.stream,
+        status: 503,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned()), ("retry-after".to_owned(), "1".to_owned())],
+        body: status.to_string().into(),
+    }
+}
