@@ -67,10 +67,8 @@ pub(crate) fn admit<'a>(
 }
 
 fn placement(pod: &Pod, config: &Config, node: &NodeState) -> Result<(), Rejection> {
-    let predicate = |name: &str, why: &str| Rejection {
-        reason: name.to_owned(),
-        message: format!("Predicate {name} failed: {why}"),
-    };
+    let predicate =
+        |name: &str, why: &str| Rejection { reason: name.to_owned(), message: format!("Predicate {name} failed: {why}") };
     let fields = NodeFields { name: &config.node_name, labels: &node.labels };
     let selected = pod.spec.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value));
     let wanted = NodeSelector::required_of(&pod.spec.affinity).is_none_or(|selector| selector.matches(fields));

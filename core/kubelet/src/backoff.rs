@@ -90,7 +90,9 @@ mod tests {
 
     #[test]
     fn durations_read_like_go() {
-        for (millis, text) in [(0, "0s"), (250, "250ms"), (1_500, "1.5s"), (80_000, "1m20s"), (300_000, "5m0s"), (3_600_000, "1h0m0s")] {
+        for (millis, text) in
+            [(0, "0s"), (250, "250ms"), (1_500, "1.5s"), (80_000, "1m20s"), (300_000, "5m0s"), (3_600_000, "1h0m0s")]
+        {
             assert_eq!(go_duration(millis), text);
         }
     }

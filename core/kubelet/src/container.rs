@@ -190,6 +190,16 @@ impl ContainerWorker {
         matches!(self.state, State::Starting | State::Running(_))
     }
 
+    /// Whether its current run has had a process.
+    pub fn has_begun(&self) -> bool {
+        matches!(self.state, State::Running(_) | State::Ended(_) | State::CrashLoop { .. })
+    }
+
+    /// Whether its image is on its way.
+    pub fn is_pulling(&self) -> bool {
+        matches!(self.state, State::Pulling)
+    }
+
     /// Whether it runs and its postStart hook is done.
     pub fn is_running(&self) -> bool {
         matches!(&self.state, State::Running(r) if r.activity != Activity::PostStart)
@@ -551,7 +561,13 @@ impl ContainerWorker {
                 cx.event(around.pod, path, true, "Unhealthy", format!("{} probe failed: {why}", kind_name(kind)));
             }
             ProbeResult::Error(why) => {
-                cx.event(around.pod, path, true, "Unhealthy", format!("{} probe errored and resulted in unknown state: {why}", kind_name(kind)));
+                cx.event(
+                    around.pod,
+                    path,
+                    true,
+                    "Unhealthy",
+                    format!("{} probe errored and resulted in unknown state: {why}", kind_name(kind)),
+                );
             }
             ProbeResult::Success => {}
         }

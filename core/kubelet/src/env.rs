@@ -156,9 +156,8 @@ impl Resolver<'_> {
     pub fn field(&self, path: &str) -> Result<String, Unresolved> {
         let pod = self.pod;
         let subscript = |field: &str| path.strip_prefix(field)?.strip_prefix("['")?.strip_suffix("']");
-        let formatted = |map: &BTreeMap<String, String>| {
-            map.iter().map(|(k, v)| format!("{k}={v:?}")).collect::<Vec<_>>().join("\n")
-        };
+        let formatted =
+            |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| format!("{k}={v:?}")).collect::<Vec<_>>().join("\n");
         if let Some(key) = subscript("metadata.labels") {
             return Ok(pod.labels.get(key).cloned().unwrap_or_default());
         }

@@ -138,6 +138,8 @@ pub enum Input {
     Probed(ContainerId, ProbeKind, ProbeResult),
     /// Answer to [`Output::Fetch`], and again whenever the object changes. `None`: there is none.
     Fetched(Reference, Option<Arc<Data>>),
+    /// The labels of the Node object have changed.
+    NodeLabels(BTreeMap<String, String>),
     /// The Services of the cluster, for environment variables.
     Services(Arc<Vec<ServiceEnv>>),
     /// A [`Output::PatchStatus`] could not be delivered; it is made again a little later.

@@ -5,12 +5,24 @@
 //! the simulated nodes drive the same machine; only the runtime under it differs.
 //!
 //! Invariant: nothing here performs anything. No I/O, no clock, no API client; what is not an input is not known.
-//! Start reading at [`io`], the boundary.
+//! Start reading at [`io`] (the boundary), then `worker` (one pod) and `container` (one container).
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod admission;
+mod backoff;
+mod container;
+mod env;
 pub mod io;
+mod kubelet;
+pub mod node;
+mod node_state;
 pub mod pod;
+mod probe;
+mod status;
+mod volume;
+mod worker;
 
 pub use io::{Config, Input, Output};
+pub use kubelet::Kubelet;
 pub use pod::Pod;

@@ -41,6 +41,11 @@ pub(crate) enum Lookup {
 }
 
 impl NodeState {
+    /// The state of a node with these labels and nothing on it.
+    pub fn with_labels(labels: BTreeMap<String, String>) -> Self {
+        NodeState { labels, ..NodeState::default() }
+    }
+
     /// What is known of `reference`.
     pub fn lookup(&self, reference: &Reference) -> Lookup {
         match self.references.get(reference).and_then(|w| w.data.as_ref()) {

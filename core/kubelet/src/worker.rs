@@ -1,0 +1,507 @@
+//! One pod on this node: Kubernetes' `syncPod` as a state machine.
+//!
+//! A pod goes through the stages of [`Stage`] in order and never back. Within `Active`, [`Worker::sync`] looks at all
+//! containers and moves each one a step; it may be called at any time and does nothing when there is nothing to do.
+
+use std::sync::Arc;
+
+use object::{Time, Value, json};
+
+use crate::admission::{self, Rejection};
+use crate::container::{ContainerWorker, Role, State, Surroundings, Terminated};
+use crate::env::{self, Resolver, Unresolved};
+use crate::io::{ContainerId, FoundPod, Output, VolumeContent};
+use crate::node_state::Context;
+use crate::pod::{Pod, Quantities, RestartPolicy};
+use crate::status::{self, Condition, Facts};
+use crate::volume;
+
+const DEFAULT_GRACE_SECONDS: i64 = 30;
+/// How long a volume or sandbox that could not be made is left alone.
+const RETRY_SECONDS: u64 = 2;
+
+/// How far a pod has got.
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    /// Its volumes are being made.
+    Mounting(Wait),
+    /// Its sandbox is being made.
+    Networking(Wait),
+    /// Its containers run, or are on their way.
+    Active,
+    /// Its containers are ending, for this reason; main containers are given until the deadline.
+    Stopping {
+        /// When the last one is killed.
+        deadline: Time,
+    },
+    /// All containers have ended and will not start again.
+    Ended,
+}
+
+/// What a stage waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Nothing: it can be asked for at once.
+    Nothing,
+    /// The runtime's answer.
+    Runtime,
+    /// A time.
+    Until(Time),
+}
+
+/// One pod on this node.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// The pod as the API has it.
+    pub pod: Arc<Pod>,
+    /// What it asks of the node.
+    pub requests: Quantities,
+    /// How far it has got.
+    pub stage: Stage,
+    containers: Vec<ContainerWorker>,
+    ips: Vec<String>,
+    start_time: Time,
+    has_sandbox: bool,
+    initialized: bool,
+    /// Set if the pod fails for a reason of its own.
+    failed: Option<Rejection>,
+    /// The pod is gone from the API: nobody wants its status.
+    pub orphaned: bool,
+    mounted: Vec<VolumeContent>,
+    /// Something that files are made from has changed.
+    stale_volumes: bool,
+    conditions: Vec<Condition>,
+    sent: Value,
+    /// When an undelivered status or deletion is tried again.
+    resend: Option<Time>,
+    deletion_sent: bool,
+    /// The sandbox was given back.
+    removed: bool,
+}
+
+impl Worker {
+    /// A pod that is new here: refused with `rejection`, or about to begin.
+    pub fn new(pod: Arc<Pod>, rejection: Option<Rejection>, cx: &mut Context<'_>) -> Self {
+        let spec = &pod.spec;
+        let mut containers = Vec::with_capacity(spec.init_containers.len() + spec.containers.len());
+        for (i, c) in spec.init_containers.iter().enumerate() {
+            containers.push(ContainerWorker::new(if c.is_sidecar() { Role::Sidecar } else { Role::Init }, i, c));
+        }
+        for (i, c) in spec.containers.iter().enumerate() {
+            containers.push(ContainerWorker::new(Role::Main, i, c));
+        }
+        let mut worker = Worker {
+            requests: admission::requests(&pod),
+            stage: Stage::Mounting(Wait::Nothing),
+            containers,
+            ips: Vec::new(),
+            start_time: pod.status.start_time.unwrap_or(cx.now),
+            has_sandbox: false,
+            initialized: pod.spec.init_containers.is_empty(),
+            failed: None,
+            orphaned: false,
+            mounted: Vec::new(),
+            stale_volumes: false,
+            conditions: Vec::new(),
+            sent: Value::Null,
+            resend: None,
+            deletion_sent: false,
+            removed: false,
+            pod,
+        };
+        if let Some(rejection) = rejection {
+            let event = rejection.message.clone();
+            // Event reasons are fixed texts elsewhere; here they follow the resource.
+            let reason = match rejection.reason.as_str() {
+                "OutOfcpu" => "OutOfcpu",
+                "OutOfmemory" => "OutOfmemory",
+                "OutOfpods" => "OutOfpods",
+                "NodeAffinity" => "NodeAffinity",
+                "TaintToleration" => "TaintToleration",
+                _ => "UnexpectedAdmissionError",
+            };
+            cx.event(&worker.pod, String::new(), true, reason, event);
+            let message = format!("Pod was rejected: {}", rejection.message);
+            worker.failed = Some(Rejection { reason: rejection.reason, message });
+            worker.stage = Stage::Ended;
+        } else if worker.pod.is_terminal() {
+            // It ended before this kubelet began; its status stands.
+            worker.stage = Stage::Ended;
+            worker.removed = true;
+            worker.orphaned = true;
+        } else {
+            worker.remember_lost_containers(cx.now);
+            let mut references = env::references(&worker.pod);
+            references.extend(volume::references(&worker.pod));
+            cx.node.acquire(&worker.pod.uid, references, cx.out);
+        }
+        worker
+    }
+
+    /// Containers that the API says ran here and the runtime has no more ended at some unknown time: their restarts count.
+    fn remember_lost_containers(&mut self, now: Time) {
+        let status = &self.pod.status;
+        for container in &mut self.containers {
+            let list = if container.role == Role::Main { &status.container_statuses } else { &status.init_container_statuses };
+            let Some(known) = list.iter().find(|s| *s.name == *container.name).filter(|s| !s.container_id.is_empty()) else {
+                continue;
+            };
+            container.attempt = known.restart_count;
+            container.container_id = known.container_id.clone();
+            let ended = known.state.terminated.as_ref();
+            let exit = Terminated {
+                exit_code: ended.map_or(255, |t| t.exit_code),
+                signal: ended.map_or(0, |t| t.signal),
+                reason: ended.map_or_else(|| "Unknown".to_owned(), |t| t.reason.clone()),
+                message: ended.map_or_else(String::new, |t| t.message.clone()),
+                started_at: ended.and_then(|t| t.started_at),
+                finished_at: Some(ended.and_then(|t| t.finished_at).unwrap_or(now)),
+                container_id: known.container_id.clone(),
+            };
+            container.state = State::Ended(exit);
+        }
+    }
+
+    /// Takes over what the runtime had of this pod before this kubelet began.
+    pub fn adopt(&mut self, found: &FoundPod, cx: &mut Context<'_>) {
+        self.ips = found.ips.clone();
+        self.has_sandbox = true;
+        self.stale_volumes = true;
+        self.stage = Stage::Active;
+        let around = Surroundings { pod: &self.pod, ips: &self.ips };
+        for container in &mut self.containers {
+            let runs = found.containers.iter().filter(|c| c.id.name == container.name);
+            if let Some(latest) = runs.max_by_key(|c| c.id.attempt) {
+                container.adopt(latest, &around, cx);
+            }
+        }
+        let started = |c: &ContainerWorker| c.role == Role::Main && !matches!(c.state, State::Idle);
+        self.initialized = self.initialized || self.containers.iter().any(started);
+    }
+
+    /// Takes a newer version of the object.
+    pub fn update(&mut self, pod: Arc<Pod>) {
+        self.stale_volumes |= pod.labels != self.pod.labels || pod.annotations != self.pod.annotations;
+        self.pod = pod;
+    }
+
+    /// The container of this name.
+    pub fn container(&mut self, name: &str) -> Option<(&mut ContainerWorker, Surroundings<'_>)> {
+        let around = Surroundings { pod: &self.pod, ips: &self.ips };
+        self.containers.iter_mut().find(|c| &*c.name == name).map(|c| (c, around))
+    }
+
+    /// The current run of the container of this name, or the one before it, if there was one.
+    pub fn run_of(&self, name: &str, previous: bool) -> Option<ContainerId> {
+        let container = self.containers.iter().find(|c| &*c.name == name)?;
+        let id = container.id(&self.pod);
+        match (previous, container.has_begun()) {
+            // Before its process exists, the last run is still the one that people can read.
+            (false, true) => Some(id),
+            (false, false) | (true, true) => Some(ContainerId { attempt: id.attempt.checked_sub(1)?, ..id }),
+            (true, false) => Some(ContainerId { attempt: id.attempt.checked_sub(2)?, ..id }),
+        }
+    }
+
+    /// All containers, with what is around them.
+    pub fn containers(&mut self) -> (&mut [ContainerWorker], Surroundings<'_>) {
+        (&mut self.containers, Surroundings { pod: &self.pod, ips: &self.ips })
+    }
+
+    /// Whether the node's resources are still held.
+    pub fn holds_resources(&self) -> bool {
+        !matches!(self.stage, Stage::Ended)
+    }
+
+    /// Whether nothing more will come of it and it can be forgotten once the API has.
+    pub fn is_done(&self) -> bool {
+        matches!(self.stage, Stage::Ended) && self.orphaned && self.removed
+    }
+
+    /// A ConfigMap or Secret that it needs has changed.
+    pub fn data_changed(&mut self, now: Time) {
+        self.stale_volumes = true;
+        for container in &mut self.containers {
+            container.reconsider(now);
+        }
+        if let Stage::Mounting(Wait::Until(until)) = &mut self.stage {
+            *until = now;
+        }
+    }
+
+    /// Takes the answer about the sandbox.
+    pub fn sandbox(&mut self, cx: &mut Context<'_>, result: Result<Vec<String>, String>) {
+        if !matches!(self.stage, Stage::Networking(_)) {
+            return;
+        }
+        match result {
+            Ok(ips) => {
+                self.ips = ips;
+                self.has_sandbox = true;
+                self.stage = Stage::Active;
+            }
+            Err(why) => {
+                let message = format!("Failed to create pod sandbox: {why}");
+                cx.event(&self.pod, String::new(), true, "FailedCreatePodSandBox", message);
+                self.stage = Stage::Networking(Wait::Until(cx.now.plus_secs(RETRY_SECONDS)));
+            }
+        }
+    }
+
+    /// Takes the answer about the volumes.
+    pub fn volumes(&mut self, cx: &mut Context<'_>, result: Result<(), String>) {
+        match (result, &self.stage) {
+            (Ok(()), Stage::Mounting(_)) => self.stage = Stage::Networking(Wait::Nothing),
+            (Err(why), Stage::Mounting(_)) => {
+                cx.event(&self.pod, String::new(), true, "FailedMount", why);
+                self.stage = Stage::Mounting(Wait::Until(cx.now.plus_secs(RETRY_SECONDS)));
+                self.mounted.clear();
+            }
+            _ => {}
+        }
+    }
+
+    /// A status or deletion did not arrive.
+    pub fn undelivered(&mut self, now: Time) {
+        self.sent = Value::Null;
+        self.deletion_sent = false;
+        self.resend = Some(now.plus_secs(1));
+    }
+
+    /// Moves everything that can move.
+    pub fn sync(&mut self, cx: &mut Context<'_>) {
+        self.begin_end(cx);
+        if let Stage::Mounting(wait) = self.stage {
+            self.mount(wait, cx);
+        }
+        if let Stage::Networking(wait) = self.stage {
+            let due = wait == Wait::Nothing || matches!(wait, Wait::Until(at) if cx.now >= at);
+            if due {
+                cx.out.push(Output::CreateSandbox(self.pod.clone()));
+                self.stage = Stage::Networking(Wait::Runtime);
+            }
+        }
+        if let Stage::Active = self.stage {
+            self.refresh_volumes(cx);
+            self.run_containers(cx);
+        }
+        if let Stage::Stopping { deadline } = self.stage {
+            self.stop_containers(deadline, cx);
+        }
+        let around = Surroundings { pod: &self.pod, ips: &self.ips };
+        for container in &mut self.containers {
+            container.tick(&around, cx);
+        }
+    }
+
+    /// Deletion, the active deadline and the pod's disappearance begin its end.
+    fn begin_end(&mut self, cx: &mut Context<'_>) {
+        let asked = self.pod.deletion.map(|d| d.grace_seconds).or_else(|| self.orphaned.then_some(1));
+        let deadline_at = self.active_deadline();
+        let grace = match asked {
+            Some(grace) => grace,
+            None if deadline_at.is_some_and(|at| cx.now >= at) && self.holds_resources() => {
+                if self.failed.is_none() {
+                    let message = "Pod was active on the node longer than the specified deadline";
+                    cx.event(&self.pod, String::new(), false, "DeadlineExceeded", message.to_owned());
+                    self.failed = Some(Rejection { reason: "DeadlineExceeded".to_owned(), message: message.to_owned() });
+                }
+                self.grace_seconds()
+            }
+            None => return,
+        };
+        let asked_deadline = cx.now.plus_secs(u64::try_from(grace).unwrap_or(0));
+        match &mut self.stage {
+            Stage::Ended => {}
+            // A later, stricter wish shortens the grace period; it never grows.
+            Stage::Stopping { deadline } => *deadline = (*deadline).min(asked_deadline),
+            _ => self.stage = Stage::Stopping { deadline: asked_deadline },
+        }
+    }
+
+    fn grace_seconds(&self) -> i64 {
+        self.pod.spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS).max(0)
+    }
+
+    fn active_deadline(&self) -> Option<Time> {
+        let seconds = u64::try_from(self.pod.spec.active_deadline_seconds?).ok()?;
+        Some(self.start_time.plus_secs(seconds))
+    }
+
+    fn mount(&mut self, wait: Wait, cx: &mut Context<'_>) {
+        if wait == Wait::Runtime || matches!(wait, Wait::Until(at) if cx.now < at) {
+            return;
+        }
+        let resolver = Resolver { config: cx.config, node: cx.node, pod: &self.pod, ips: &self.ips };
+        match volume::contents(&resolver) {
+            Ok(contents) if contents.is_empty() => self.stage = Stage::Networking(Wait::Nothing),
+            Ok(contents) => {
+                self.mounted = contents.clone();
+                cx.out.push(Output::Materialise(self.pod.reference(), contents));
+                self.stage = Stage::Mounting(Wait::Runtime);
+            }
+            // The answer to the fetch wakes the pod.
+            Err((_, Unresolved::Wait)) => {}
+            Err((name, Unresolved::Missing(why))) => {
+                let message = format!("MountVolume.SetUp failed for volume {name:?} : {why}");
+                cx.event(&self.pod, String::new(), true, "FailedMount", message);
+                self.stage = Stage::Mounting(Wait::Until(cx.now.plus_secs(RETRY_SECONDS)));
+            }
+        }
+    }
+
+    /// Files follow their ConfigMaps, Secrets and labels while the pod runs.
+    fn refresh_volumes(&mut self, cx: &mut Context<'_>) {
+        if !std::mem::take(&mut self.stale_volumes) {
+            return;
+        }
+        let resolver = Resolver { config: cx.config, node: cx.node, pod: &self.pod, ips: &self.ips };
+        if let Ok(contents) = volume::contents(&resolver)
+            && contents != self.mounted
+        {
+            self.mounted = contents.clone();
+            cx.out.push(Output::Materialise(self.pod.reference(), contents));
+        }
+    }
+
+    fn run_containers(&mut self, cx: &mut Context<'_>) {
+        let policy = self.pod.spec.restart_policy;
+        let around = Surroundings { pod: &self.pod, ips: &self.ips };
+        let mut through = true;
+        for container in self.containers.iter_mut().filter(|c| c.role != Role::Main) {
+            match container.role {
+                // After the main containers began, a finished init container is never run again.
+                Role::Init if self.initialized => {}
+                Role::Init => {
+                    let exit = container.ended().map(|exit| exit.exit_code);
+                    if exit == Some(0) {
+                        continue;
+                    }
+                    if exit.is_some() && policy == RestartPolicy::Never {
+                        self.stage = Stage::Stopping { deadline: cx.now.plus_secs(30) };
+                        return;
+                    }
+                    container.advance(&around, cx);
+                    through = false;
+                }
+                Role::Sidecar | Role::Main => {
+                    container.advance(&around, cx);
+                    through = through && (self.initialized || container.is_started());
+                }
+            }
+            if !through {
+                return;
+            }
+        }
+        self.initialized = true;
+        let mut over = true;
+        for container in self.containers.iter_mut().filter(|c| c.role == Role::Main) {
+            let again = match container.ended() {
+                None => true,
+                Some(exit) => match policy {
+                    RestartPolicy::Always => true,
+                    RestartPolicy::OnFailure => exit.exit_code != 0,
+                    RestartPolicy::Never => false,
+                },
+            };
+            if again {
+                container.advance(&around, cx);
+                over = false;
+            }
+        }
+        if over {
+            self.stage = Stage::Stopping { deadline: cx.now.plus_secs(u64::try_from(self.grace_seconds()).unwrap_or(0)) };
+        }
+    }
+
+    /// Main containers end first, all at once; sidecars follow in the reverse of their order.
+    fn stop_containers(&mut self, deadline: Time, cx: &mut Context<'_>) {
+        let left = deadline.0.saturating_sub(cx.now.0).div_ceil(1_000_000);
+        let around = Surroundings { pod: &self.pod, ips: &self.ips };
+        let mut alive = false;
+        for container in self.containers.iter_mut().filter(|c| c.role != Role::Sidecar) {
+            container.stop(&around, cx, left, None);
+            alive = alive || container.is_alive();
+        }
+        for container in self.containers.iter_mut().rev().filter(|c| c.role == Role::Sidecar) {
+            if alive {
+                break;
+            }
+            container.stop(&around, cx, left.max(2), None);
+            alive = container.is_alive();
+        }
+        if !alive {
+            self.stage = Stage::Ended;
+        }
+    }
+
+    /// Says what the API does not know yet: the status, and in the end that the pod can go.
+    pub fn report(&mut self, cx: &mut Context<'_>) {
+        if self.resend.is_some_and(|at| cx.now >= at) {
+            self.resend = None;
+        }
+        if !self.orphaned && self.resend.is_none() {
+            let status = self.status(cx);
+            if status != self.sent {
+                let patch = json!({"metadata": {"uid": &*self.pod.uid}, "status": status.clone()});
+                cx.out.push(Output::PatchStatus(self.pod.reference(), patch));
+                self.sent = status;
+            }
+        }
+        if !matches!(self.stage, Stage::Ended) {
+            return;
+        }
+        if !self.removed {
+            self.removed = true;
+            cx.node.release(&self.pod.uid, cx.out);
+            cx.out.push(Output::RemoveSandbox(self.pod.uid.clone()));
+        }
+        if self.pod.deletion.is_some() && !self.deletion_sent && self.resend.is_none() {
+            self.deletion_sent = true;
+            cx.out.push(Output::DeletePod(self.pod.reference()));
+        }
+    }
+
+    fn status(&mut self, cx: &Context<'_>) -> Value {
+        let failed = self.failed.as_ref().map(|r| (r.reason.as_str(), r.message.as_str()));
+        let facts = Facts {
+            config: cx.config,
+            pod: &self.pod,
+            containers: &self.containers,
+            ips: &self.ips,
+            start_time: self.start_time,
+            has_sandbox: self.has_sandbox,
+            initialized: self.initialized,
+            // A deadline fails the pod at once; the containers follow.
+            failed,
+        };
+        let mut phase = status::phase(&facts);
+        let ended = matches!(self.stage, Stage::Ended);
+        if ended && failed.is_none() && !matches!(phase, "Succeeded" | "Failed") {
+            let all = self.containers.iter().filter(|c| c.role == Role::Main);
+            let fine = all.clone().all(|c| c.ended().is_some_and(|exit| exit.exit_code == 0));
+            phase = if fine { "Succeeded" } else { "Failed" };
+        } else if !ended && failed.is_none() && phase == "Failed" && !self.initialized {
+            phase = "Pending";
+        } else if matches!(self.stage, Stage::Stopping { .. }) && matches!(phase, "Succeeded" | "Failed") && failed.is_none() {
+            // Sidecars still run: the pod has not ended.
+            phase = "Running";
+        }
+        let conditions = status::conditions(&facts, phase, &self.conditions, cx.now);
+        let status = status::status(&facts, phase, &conditions);
+        self.conditions = conditions;
+        status
+    }
+
+    /// When time alone will change something.
+    pub fn next_wake(&mut self) -> Option<Time> {
+        let stage = match &self.stage {
+            Stage::Mounting(Wait::Until(at)) | Stage::Networking(Wait::Until(at)) => Some(*at),
+            Stage::Active => self.active_deadline(),
+            _ => None,
+        };
+        let ended = matches!(self.stage, Stage::Ended);
+        let containers = if ended { None } else { self.containers.iter_mut().filter_map(ContainerWorker::next_wake).min() };
+        [stage, containers, self.resend].into_iter().flatten().min()
+    }
+}
