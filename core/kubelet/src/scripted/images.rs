@@ -9,13 +9,22 @@ pub(super) fn pull(image: &str) -> Result<ImageInfo, PullError> {
     let registry = image.split('/').next().unwrap_or("");
     let host = registry.split(':').next().unwrap_or("");
     if !is_reference(image) {
-        return Err(PullError { invalid_name: true, message: format!("couldn't parse image name {image:?}: invalid reference format") });
+        return Err(PullError {
+            invalid_name: true,
+            message: format!("couldn't parse image name {image:?}: invalid reference format"),
+        });
     }
     if image.contains('/') && host.ends_with(".invalid") {
-        return Err(PullError { invalid_name: false, message: format!("failed to resolve reference {image:?}: lookup {host}: no such host") });
+        return Err(PullError {
+            invalid_name: false,
+            message: format!("failed to resolve reference {image:?}: lookup {host}: no such host"),
+        });
     }
     if image.contains("does-not-exist") {
-        return Err(PullError { invalid_name: false, message: format!("failed to resolve reference {image:?}: {image}: not found") });
+        return Err(PullError {
+            invalid_name: false,
+            message: format!("failed to resolve reference {image:?}: {image}: not found"),
+        });
     }
     let digest: String = (0..4u64).map(|i| format!("{:016x}", hash(image, i))).collect();
     let name = image.split('@').next().unwrap_or(image);

@@ -153,7 +153,12 @@ impl ScriptedRuntime {
         Some(scripted.plan.lines(scripted.began, until))
     }
 
-    fn later(&mut self, at: Time, input: Input) -> (Time, u64) {
+    fn later(&mut self, at: Time, input: Input) {
+        self.entry(at, input);
+    }
+
+    /// Puts something into the agenda; returns its place there.
+    fn entry(&mut self, at: Time, input: Input) -> (Time, u64) {
         self.sequence += 1;
         self.agenda.insert((at, self.sequence), input);
         (at, self.sequence)
@@ -171,8 +176,7 @@ impl ScriptedRuntime {
     fn start(&mut self, now: Time, start: StartContainer) {
         let notes = Notes { pod: &start.pod, container: &start.id.name };
         let began = now.plus_millis(notes.millis("start-latency").unwrap_or(self.speed.start_millis));
-        let runtime_id: String =
-            (0..4).map(|_| format!("{:016x}", self.rng.next_u64())).collect();
+        let runtime_id: String = (0..4).map(|_| format!("{:016x}", self.rng.next_u64())).collect();
         let mut plan = script::plan(&start.command, &start.args, &start.image);
         let mut oom = false;
         if let Some(code) = notes.get("exit-code").and_then(|text| text.parse().ok()) {
@@ -198,7 +202,7 @@ impl ScriptedRuntime {
             let at = began.plus_millis(after);
             let signal = if oom { 9 } else { 0 };
             let exit = Exit { code, signal, oom_killed: oom, started_at: Some(began), at, message: String::new() };
-            self.later(at, Input::Exited(id.clone(), exit))
+            self.entry(at, Input::Exited(id.clone(), exit))
         });
         self.containers.insert(id, Scripted { plan, behaviour, began, ended: None, own_end });
     }
@@ -230,7 +234,7 @@ impl ScriptedRuntime {
         let began = container.began;
         let at = at.max(began);
         let exit = Exit { code, signal, oom_killed, started_at: Some(began), at, message: String::new() };
-        let entry = self.later(at, Input::Exited(id.clone(), exit));
+        let entry = self.entry(at, Input::Exited(id.clone(), exit));
         if let Some(container) = self.containers.get_mut(&id) {
             container.own_end = Some(entry);
         }
@@ -269,7 +273,9 @@ impl ScriptedRuntime {
             },
             _ if healthy => ProbeResult::Success,
             Check::HttpGet { .. } => ProbeResult::Failure("HTTP probe failed with statuscode: 503".to_owned()),
-            Check::TcpSocket { host, port } => ProbeResult::Failure(format!("dial tcp {host}:{port}: connect: connection refused")),
+            Check::TcpSocket { host, port } => {
+                ProbeResult::Failure(format!("dial tcp {host}:{port}: connect: connection refused"))
+            }
             _ => ProbeResult::Failure("service unhealthy (responded with \"NOT_SERVING\")".to_owned()),
         };
         self.later(now, Input::Probed(id, probe, result));
