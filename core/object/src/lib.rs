@@ -18,6 +18,7 @@ pub mod scheduling;
 pub mod selector;
 pub mod time;
 pub mod value;
+pub mod yaml;
 
 pub use bytes::Bytes;
 pub use error::{ApiError, Cause, CauseType, Reason, Result};
