@@ -14,7 +14,7 @@ mod state;
 mod terminal;
 
 fn main() {
-    std::panic::set_hook(Box::new(|info| services::bridge::crashed(&format!("the page stopped: {info}"))));
+    yew::set_custom_panic_hook(Box::new(|info| services::bridge::crashed(&format!("the page stopped: {info}"))));
     let Some(root) = services::bridge::root() else { return };
     yew::Renderer::<pages::playground::Playground>::with_root(root).render();
 }

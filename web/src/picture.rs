@@ -49,7 +49,7 @@ pub fn density(pods: usize) -> &'static str {
     match pods {
         0..=45 => "roomy",
         46..=160 => "compact",
-        161..=500 => "dense",
+        161..=330 => "dense",
         _ => "crowded",
     }
 }

@@ -157,7 +157,8 @@ fn use_area(
                 if let Ok(made) = JsFuture::from(promise).await {
                     let made: Area = made.unchecked_into();
                     // An example may have been chosen while the editor was loading.
-                    made.set(&text.borrow().clone());
+                    let now = text.borrow().clone();
+                    made.set(&now);
                     area.replace(Some(made));
                 }
             });

@@ -33,9 +33,9 @@ fn line(event: &Event, short: bool) -> Html {
     html! {
         <li class={classes!("event", (event.kind == "Warning").then_some("warning"))} key={&*event.metadata.id()}>
             <span class="event-head">
+                <Ago at={event.at().to_owned()} />
                 <b>{ &event.reason }</b>{ count }
                 if !short { <span class="event-object">{ format!("{}/{}", object.kind.to_lowercase(), object.name) }</span> }
-                <Ago at={event.at().to_owned()} />
             </span>
             <span class="event-text">{ &event.message }</span>
         </li>

@@ -32,6 +32,11 @@ pub fn NodeBoxView(props: &Props) -> Html {
     let NodeBox { id, node, tiles, cpu, memory } = &props.node;
     let ready = node.as_ref().is_some_and(|node| node.ready());
     let cordoned = node.as_ref().is_some_and(|node| node.spec.unschedulable);
+    let menu = use_state(|| false);
+    let toggle = {
+        let menu = menu.clone();
+        Callback::from(move |_: MouseEvent| menu.set(!*menu))
+    };
     let open = {
         let (dispatch, id) = (props.dispatch.clone(), id.clone());
         Callback::from(move |_: MouseEvent| dispatch.dispatch(Action::Select(Selection { kind: Kind::Node, id: id.clone() })))
@@ -56,18 +61,22 @@ pub fn NodeBoxView(props: &Props) -> Html {
                 if state != "ready" { <span class="badge">{ state }</span> }
                 <span class="node-count">{ tiles.iter().filter(|tile| !tile.gone).count() }</span>
                 if node.is_some() {
-                    <details class="menu">
-                        <summary aria-label={format!("Actions for {id}")}>{ icon("more") }</summary>
-                        <div class="menu-items">
-                            if cordoned {
-                                <button type="button" onclick={deed(Deed::Uncordon)}>{ "Uncordon" }</button>
-                            } else {
-                                <button type="button" onclick={deed(Deed::Cordon)}>{ "Cordon" }</button>
-                            }
-                            <button type="button" onclick={deed(Deed::Drain)}>{ "Drain" }</button>
-                            <button type="button" class="danger" onclick={deed(Deed::Delete)}>{ "Remove node" }</button>
-                        </div>
-                    </details>
+                    <div class="menu">
+                        <button type="button" class="menu-button" aria-label={format!("Actions for {id}")} aria-expanded={menu.to_string()}
+                            onclick={toggle.clone()}>{ icon("more") }</button>
+                        if *menu {
+                            <button type="button" class="menu-backdrop" aria-label="Close the menu" onclick={toggle.clone()} />
+                            <div class="menu-items" onclick={toggle}>
+                                if cordoned {
+                                    <button type="button" onclick={deed(Deed::Uncordon)}>{ "Uncordon" }</button>
+                                } else {
+                                    <button type="button" onclick={deed(Deed::Cordon)}>{ "Cordon" }</button>
+                                }
+                                <button type="button" onclick={deed(Deed::Drain)}>{ "Drain" }</button>
+                                <button type="button" class="danger" onclick={deed(Deed::Delete)}>{ "Remove node" }</button>
+                            </div>
+                        }
+                    </div>
                 }
             </header>
             <div class="node-load" title={format!("Requested: {:.0}% of CPU, {:.0}% of memory", cpu * 100.0, memory * 100.0)}>

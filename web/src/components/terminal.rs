@@ -56,7 +56,7 @@ pub fn Terminal(props: &Props) -> Html {
         });
     }
     html! {
-        <section class="pane terminal" aria-label="Terminal">
+        <section class="pane shell" aria-label="Terminal">
             <header class="pane-head"><h2>{ "Terminal" }</h2><span class="quiet">{ "kubectl, with completion by Tab" }</span></header>
             <div class="terminal-area" ref={place} />
         </section>

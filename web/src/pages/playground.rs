@@ -76,10 +76,6 @@ pub fn Playground() -> Html {
                     <Summary state={state.clone()} />
                     <PictureView state={state.clone()} {on_deed} />
                     <Guide state={state.clone()} {on_help} />
-                    if let Some(selection) = &state.selection {
-                        <Drawer key={format!("{:?} {}", selection.kind, selection.id)} state={state.clone()}
-                            selection={selection.clone()} on_command={run} />
-                    }
                 </section>
                 <Editor text={(*text).clone()} {on_change} wish={*example} />
                 <Terminal {files} wish={(*command).clone()} />
@@ -87,6 +83,10 @@ pub fn Playground() -> Html {
                     <header class="pane-head"><h2>{ "Events" }</h2></header>
                     <EventsView state={state.clone()} most={80} />
                 </section>
+                if let Some(selection) = &state.selection {
+                    <Drawer key={format!("{:?} {}", selection.kind, selection.id)} state={state.clone()}
+                        selection={selection.clone()} on_command={run} />
+                }
             </main>
             <Tabs pane={state.pane} dispatch={state.dispatcher()} />
         </div>
