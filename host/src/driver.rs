@@ -87,10 +87,12 @@ impl Driver {
         let (commands, received) = mpsc::sync_channel(MAX_WAITING_STEPS);
         let writer = Writer { journal, streams: streams.clone(), pending: pending.clone() };
         let written = {
-            let failure = failure.clone();
+            let (failure, inputs) = (failure.clone(), inputs.clone());
             thread("journal", move || {
                 if let Err(error) = writer.run(&received) {
                     fail(&failure, error.context("the journal failed"));
+                    // Nothing can be answered any more: the other thread ends too, and tells those who wait.
+                    drop(inputs.0.send(Message::Stop));
                 }
             })?
         };
