@@ -43,18 +43,21 @@ impl<'a> Client<'a> {
     /// Creates an object. Its name may be generated.
     pub fn create(&mut self, gvr: &GroupVersionResource, namespace: &str, object: Value) -> Result<Value> {
         let target = self.target(gvr, namespace, "", "")?;
+        let object = canonical(&target, object)?;
         self.api.create(self.now, self.user, &target, object, &self.options())
     }
 
     /// Replaces an object. With a `resourceVersion` that is not the current one this is a conflict.
     pub fn update(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, object: Value) -> Result<Value> {
         let target = self.target(gvr, namespace, name, "")?;
+        let object = canonical(&target, object)?;
         self.api.update(self.now, self.user, &target, object, &self.options())
     }
 
     /// Replaces an object's status; everything else stays.
     pub fn update_status(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, object: Value) -> Result<Value> {
         let target = self.target(gvr, namespace, name, "status")?;
+        let object = canonical(&target, object)?;
         self.api.update(self.now, self.user, &target, object, &self.options())
     }
 
@@ -104,4 +107,11 @@ impl<'a> Client<'a> {
         };
         WriteOptions { field_manager: manager.to_owned(), ..WriteOptions::default() }
     }
+}
+
+/// Brings an object into the form in which bodies from outside arrive: what Go leaves out is left out.
+fn canonical(target: &Target, object: Value) -> Result<Value> {
+    let resource = &target.resource;
+    let decoded = schema::decode::from_value(resource.ty(), object).map_err(|e| crate::edge::body::undecodable(e, resource))?;
+    Ok(decoded.object)
 }

@@ -1,1 +1,25 @@
-//! controllers
+//! The controllers: each looks at one kind of object and makes the world like its spec says.
+//!
+//! Invariants: a controller reads the store, writes only through the API under its own identity, is told a key and never
+//! why, and reads everything again each time. Work is done in slices ([`Manager::run`]), so none can hold up requests.
+//! Start reading at [`Manager`]; each controller is a module of its own.
+#![forbid(unsafe_code)]
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod context;
+mod deployment;
+mod endpoints;
+mod garbage;
+mod index;
+mod manager;
+mod namespace;
+mod node;
+mod pod;
+mod queue;
+mod replicaset;
+mod root_ca;
+mod service_account;
+
+pub use manager::{Manager, Settings};
+pub use pod::PodView;
+pub use queue::WorkQueue;

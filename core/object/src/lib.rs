@@ -7,6 +7,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod error;
+pub mod events;
 pub mod gvk;
 pub mod jsonpath;
 pub mod meta;

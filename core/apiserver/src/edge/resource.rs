@@ -94,6 +94,10 @@ impl ApiServer {
             return Ok(edge.answer(200, scale));
         }
         let decoded = body::object(edge.request, &target.resource, options.field_validation)?;
+        if target.subresource == "finalize" {
+            let done = strategy::subresource::finalize(self, edge.now, edge.user, target, decoded.object, &options)?;
+            return Ok(edge.answer(200, done));
+        }
         let updated = self.update(edge.now, edge.user, target, decoded.object, &options)?;
         Ok(edge.answer(200, updated).warn(decoded.warnings))
     }

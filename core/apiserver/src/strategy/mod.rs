@@ -51,15 +51,19 @@ pub fn prepare_for_create(_api: &mut ApiServer, _now: Time, resource: &Resource,
 /// The main resource cannot change the status, the status subresource nothing else; a change of the rest is a new generation.
 pub fn prepare_for_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) {
     if subresource == "status" {
-        let status = value::remove(new, &["status"]);
-        let metadata = at(new, &["metadata", "managedFields"]).cloned();
+        // Metadata may come along (a Deployment's revision is an annotation); its labels and everything else may not.
+        let (status, metadata) = (value::remove(new, &["status"]), value::remove(new, &["metadata"]));
         *new = old.clone();
+        let sent = metadata.unwrap_or_default();
+        for key in ["annotations", "managedFields", "finalizers"] {
+            match sent.get(key) {
+                Some(given) => value::set(new, &["metadata", key], given.clone()),
+                None => drop(value::remove(new, &["metadata", key])),
+            }
+        }
         match status {
             Some(status) => value::set(new, &["status"], status),
             None => drop(value::remove(new, &["status"])),
-        }
-        if let Some(managed) = metadata {
-            value::set(new, &["metadata", "managedFields"], managed);
         }
         return;
     }
@@ -68,6 +72,9 @@ pub fn prepare_for_update(resource: &Resource, subresource: &str, old: &Value, n
             Some(status) => value::set(new, &["status"], status.clone()),
             None => drop(value::remove(new, &["status"])),
         }
+    }
+    if subresource != "finalize" && &*resource.gvr.resource == "namespaces" && resource.gvr.group.is_empty() {
+        value::set(new, &["spec", "finalizers"], value::list_at(old, &["spec", "finalizers"]).to_vec());
     }
     if counts_generations(resource, old) && old.get("spec") != new.get("spec") {
         let generation = i64_at(old, &["metadata", "generation"]).unwrap_or(0);

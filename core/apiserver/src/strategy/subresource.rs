@@ -1,4 +1,4 @@
-//! What is posted to subresources: bindings and evictions.
+//! What is written to subresources that are actions: bindings, evictions, the finalizing of namespaces.
 
 use object::value::{self, at, str_at};
 use object::{ApiError, Result, Time, Value, json};
@@ -19,6 +19,7 @@ pub fn create(
     match (&*target.resource.gvr.resource, target.subresource.as_str()) {
         ("pods", "binding") => bind(api, now, user, target, &body, options),
         ("pods", "eviction") => evict(api, now, user, target, options),
+        ("namespaces", "finalize") => finalize(api, now, user, target, body, options),
         _ => Err(ApiError::method_not_allowed()),
     }
 }
@@ -58,6 +59,21 @@ fn bind(api: &mut ApiServer, now: Time, user: &UserInfo, target: &Target, body: 
         api.commit(old.key.clone(), pod);
     }
     Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
+}
+
+/// Takes away finalizers from a namespace's spec: the one way to change them.
+pub fn finalize(
+    api: &mut ApiServer,
+    now: Time,
+    user: &UserInfo,
+    target: &Target,
+    body: Value,
+    options: &WriteOptions,
+) -> Result<Value> {
+    let old = api.stored(target)?;
+    let mut new = old.value();
+    value::set(&mut new, &["spec", "finalizers"], value::list_at(&body, &["spec", "finalizers"]).to_vec());
+    api.replace(now, user, target, &old, new, options)
 }
 
 fn evict(api: &mut ApiServer, now: Time, user: &UserInfo, target: &Target, options: &WriteOptions) -> Result<Value> {

@@ -1,0 +1,158 @@
+//! EndpointSlices: up to a hundred endpoints each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use apiserver::{DeleteOptions, gvr};
+use object::value::{at, list_at, str_at};
+use object::{GroupResource, Result, Value, json};
+use store::{Event, Key, Object, Store};
+
+use super::{Backend, ServiceView, backends, changed, ports_on, target_ref};
+use crate::context::Context;
+use crate::index::Index;
+use crate::manager::Controller;
+use crate::pod::PodView;
+use crate::queue::WorkQueue;
+
+/// Endpoints in one slice.
+const MAX_ENDPOINTS: usize = 100;
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+const MANAGER: &str = "endpointslice-controller.k8s.io";
+const HEADLESS: &str = "service.kubernetes.io/headless";
+
+/// Keeps EndpointSlices.
+pub struct EndpointSliceController;
+
+fn slices() -> GroupResource {
+    GroupResource::new("discovery.k8s.io", "endpointslices")
+}
+
+impl Controller for EndpointSliceController {
+    fn name(&self) -> &'static str {
+        "endpointslice-controller"
+    }
+
+    fn changed(&mut self, store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {
+        changed(store, event, &slices(), queue);
+    }
+
+    fn reconcile(&mut self, cx: &mut Context<'_>, key: &Key) -> Result<()> {
+        let Some(service) = cx.get(key).filter(|s| s.meta.deletion_timestamp.is_none()) else { return Ok(()) };
+        let Some(selector) = service.view::<ServiceView>().selector.clone() else { return Ok(()) };
+        let value = service.value();
+        // Endpoints with the same ports share slices.
+        let mut groups: BTreeMap<String, (Vec<Value>, Vec<Value>)> = BTreeMap::new();
+        for backend in backends(cx, &service, &selector) {
+            let view = backend.pod.view::<PodView>();
+            let Some(zone) = zone_of(cx, &view.node) else { continue };
+            let ports = ports_on(&value, view);
+            let group = groups.entry(Value::from(ports.clone()).to_string()).or_insert_with(|| (ports, Vec::new()));
+            group.1.push(endpoint(&backend, zone.as_deref(), &value));
+        }
+        if groups.is_empty() {
+            groups.insert(String::new(), (Vec::new(), Vec::new()));
+        }
+        let existing: Vec<Arc<Object>> = cx
+            .owned(&slices(), &service.meta.uid)
+            .into_iter()
+            .filter(|s| s.meta.labels.get(MANAGED_BY).is_some_and(|by| by == MANAGER))
+            .collect();
+        replace(cx, &value, existing, groups)
+    }
+}
+
+/// The zone of a node that exists; the outer `None` is a node that does not.
+fn zone_of(cx: &Context<'_>, node: &str) -> Option<Option<String>> {
+    let object = cx.store().get(&Key::new(&GroupResource::new("", "nodes"), "", node))?;
+    Some(object.meta.labels.get("topology.kubernetes.io/zone").cloned())
+}
+
+fn endpoint(backend: &Backend, zone: Option<&str>, service: &Value) -> Value {
+    let view = backend.pod.view::<PodView>();
+    let mut endpoint = json!({
+        "addresses": view.ips.iter().take(1).collect::<Vec<_>>(),
+        "conditions": {"ready": backend.ready, "serving": backend.serving, "terminating": backend.terminating},
+        "nodeName": view.node, "targetRef": target_ref(&backend.pod),
+    });
+    if let Some(zone) = zone {
+        endpoint["zone"] = zone.into();
+    }
+    let (hostname, subdomain) = &view.hostname;
+    if !hostname.is_empty() && subdomain == str_at(service, &["metadata", "name"]) {
+        endpoint["hostname"] = hostname.as_str().into();
+    }
+    endpoint
+}
+
+/// Makes the slices be what they should, reusing those there are.
+fn replace(
+    cx: &mut Context<'_>,
+    service: &Value,
+    existing: Vec<Arc<Object>>,
+    groups: BTreeMap<String, (Vec<Value>, Vec<Value>)>,
+) -> Result<()> {
+    let resource = gvr("discovery.k8s.io", "v1", "endpointslices");
+    let namespace = str_at(service, &["metadata", "namespace"]).to_owned();
+    let mut reusable = existing.into_iter();
+    for (ports, endpoints) in groups.into_values() {
+        let mut chunks: Vec<Vec<Value>> = endpoints.chunks(MAX_ENDPOINTS).map(<[Value]>::to_vec).collect();
+        if chunks.is_empty() {
+            chunks.push(Vec::new());
+        }
+        for chunk in chunks {
+            let wanted = slice(service, &ports, chunk);
+            match reusable.next() {
+                Some(old) => {
+                    let mut new = old.value();
+                    for key in ["endpoints", "ports"] {
+                        new[key] = wanted[key].clone();
+                    }
+                    object::value::set(&mut new, &["metadata", "labels"], wanted["metadata"]["labels"].clone());
+                    let same = ["endpoints", "ports"].iter().all(|key| same_list(old.value().get(key), new.get(key)));
+                    if !same || at(&old.value(), &["metadata", "labels"]) != at(&new, &["metadata", "labels"]) {
+                        cx.client().update(&resource, &namespace, &old.key.name, new)?;
+                    }
+                }
+                None => drop(cx.client().create(&resource, &namespace, wanted)?),
+            }
+        }
+    }
+    for old in reusable {
+        cx.client().delete(&resource, &namespace, &old.key.name, &DeleteOptions::default())?;
+    }
+    Ok(())
+}
+
+/// An absent list and an empty one say the same.
+fn same_list(a: Option<&Value>, b: Option<&Value>) -> bool {
+    let list = |v: Option<&Value>| v.and_then(Value::as_array).cloned().unwrap_or_default();
+    list(a) == list(b)
+}
+
+fn slice(service: &Value, ports: &[Value], endpoints: Vec<Value>) -> Value {
+    let name = str_at(service, &["metadata", "name"]);
+    let mut labels = json!({});
+    if let Some(own) = at(service, &["metadata", "labels"]).filter(|l| l.is_object()) {
+        labels = own.clone();
+    }
+    labels[SERVICE_NAME] = name.into();
+    labels[MANAGED_BY] = MANAGER.into();
+    if str_at(service, &["spec", "clusterIP"]) == "None" {
+        labels[HEADLESS] = "".into();
+    }
+    let family = list_at(service, &["spec", "ipFamilies"]).first().and_then(Value::as_str).unwrap_or("IPv4");
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
+        "metadata": {
+            "generateName": format!("{name}-"), "labels": labels,
+            "annotations": {},
+            "ownerReferences": [{
+                "apiVersion": "v1", "kind": "Service", "name": name, "uid": str_at(service, &["metadata", "uid"]),
+                "controller": true, "blockOwnerDeletion": true,
+            }],
+        },
+        "endpoints": endpoints, "ports": ports,
+    })
+}

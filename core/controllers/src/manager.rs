@@ -1,0 +1,145 @@
+//! Runs the controllers: tells each what changed, and lets each work off its queue in slices.
+
+use apiserver::{ApiServer, UserInfo};
+use object::events::Recorder;
+use object::{Result, Time};
+use store::{Event, Key, Progress, Store};
+
+use crate::context::Context;
+use crate::index::Index;
+use crate::queue::WorkQueue;
+use crate::{deployment, endpoints, garbage, namespace, node, replicaset, root_ca, service_account};
+
+/// What the controllers must be told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// PEM of the authority that signs the API's certificate.
+    pub root_ca: String,
+    /// Addresses of pods; every node gets a part of it.
+    pub cluster_cidr: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { root_ca: String::new(), cluster_cidr: "10.244.0.0/16".to_owned() }
+    }
+}
+
+/// One controller.
+pub trait Controller {
+    /// The name of its service account in `kube-system`, and of the source of its events.
+    fn name(&self) -> &'static str;
+
+    /// Names the keys that a change concerns.
+    fn changed(&mut self, store: &Store, index: &Index, event: &Event, queue: &mut WorkQueue);
+
+    /// Makes the world like the object at `key` says, as far as it can be done now.
+    fn reconcile(&mut self, cx: &mut Context<'_>, key: &Key) -> Result<()>;
+}
+
+struct Running {
+    controller: Box<dyn Controller + Send>,
+    user: UserInfo,
+    recorder: Recorder,
+    queue: WorkQueue,
+}
+
+/// All controllers and how far they have followed the store.
+pub struct Manager {
+    settings: Settings,
+    running: Vec<Running>,
+    index: Index,
+    /// Everything up to this revision was told to the controllers; `None` before the first run.
+    followed: Option<u64>,
+    /// Whose turn it is.
+    turn: usize,
+}
+
+impl Manager {
+    /// All controllers, at work from the first run on.
+    pub fn new(settings: Settings) -> Self {
+        let controllers: Vec<Box<dyn Controller + Send>> = vec![
+            Box::new(namespace::NamespaceController),
+            Box::new(service_account::ServiceAccountController),
+            Box::new(root_ca::RootCaPublisher),
+            Box::new(deployment::DeploymentController),
+            Box::new(replicaset::ReplicaSetController),
+            Box::new(endpoints::EndpointSliceController),
+            Box::new(endpoints::EndpointsController),
+            Box::new(node::NodeLifecycleController::default()),
+            Box::new(node::NodeIpamController),
+            Box::new(garbage::GarbageCollector),
+            Box::new(node::PodGarbageCollector),
+        ];
+        let running = controllers
+            .into_iter()
+            .map(|controller| Running {
+                user: UserInfo::service_account("kube-system", controller.name()),
+                recorder: Recorder::new(controller.name(), ""),
+                queue: WorkQueue::default(),
+                controller,
+            })
+            .collect();
+        Manager { settings, running, index: Index::default(), followed: None, turn: 0 }
+    }
+
+    /// Reconciles at most `budget` keys, one controller after another.
+    pub fn run(&mut self, api: &mut ApiServer, now: Time, budget: u32) -> Progress {
+        let mut left = budget;
+        self.follow(api.store());
+        while left > 0 {
+            let Some(at) = self.next_ready(now) else { break };
+            let Running { controller, user, recorder, queue } = &mut self.running[at];
+            if let Some(key) = queue.pop(now) {
+                let mut cx = Context { now, index: &self.index, queue, settings: &self.settings, api, user, recorder };
+                match controller.reconcile(&mut cx, &key) {
+                    Ok(()) => queue.forget(&key),
+                    Err(_) => queue.add_rate_limited(key, now),
+                }
+                left -= 1;
+                self.follow(api.store());
+            }
+            self.turn = (at + 1) % self.running.len();
+        }
+        let more = self.running.iter().any(|r| r.queue.has_ready(now));
+        Progress { more, wake_at: self.running.iter().filter_map(|r| r.queue.next_at()).min() }
+    }
+
+    fn next_ready(&self, now: Time) -> Option<usize> {
+        let count = self.running.len();
+        (0..count).map(|i| (self.turn + i) % count).find(|at| self.running[*at].queue.has_ready(now))
+    }
+
+    /// Tells the controllers what changed since the last time, or everything at the beginning.
+    fn follow(&mut self, store: &Store) {
+        let events: Option<Vec<Event>> =
+            self.followed.and_then(|from| store.events_since(from).ok()).map(|events| events.cloned().collect());
+        match events {
+            Some(events) => {
+                for event in &events {
+                    self.index.update(event);
+                }
+                for event in &events {
+                    self.tell(store, event);
+                }
+            }
+            None => {
+                self.index = Index::build(store);
+                let resources: Vec<_> = store.current().resources().cloned().collect();
+                for resource in &resources {
+                    for object in store.list(resource, None) {
+                        let event = Event { revision: object.revision, old: None, new: Some(object.clone()) };
+                        self.tell(store, &event);
+                    }
+                }
+            }
+        }
+        self.followed = Some(store.revision());
+    }
+
+    fn tell(&mut self, store: &Store, event: &Event) {
+        for running in &mut self.running {
+            running.controller.changed(store, &self.index, event, &mut running.queue);
+        }
+    }
+}

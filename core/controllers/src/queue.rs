@@ -1,0 +1,107 @@
+//! The work queue: a key is in it once however often it is added, failures are tried again later and later.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use object::Time;
+use store::Key;
+
+/// First delay after a failure; it doubles from there.
+const BASE_MILLIS: u64 = 5;
+/// Longest delay after failures.
+const MAX_MILLIS: u64 = 1_000_000;
+
+/// Keys to reconcile.
+#[derive(Debug, Default)]
+pub struct WorkQueue {
+    ready: VecDeque<Key>,
+    queued: BTreeSet<Key>,
+    waiting: BTreeSet<(Time, Key)>,
+    due: BTreeMap<Key, Time>,
+    failures: BTreeMap<Key, u32>,
+}
+
+impl WorkQueue {
+    /// Adds a key, if it is not in the queue already.
+    pub fn add(&mut self, key: Key) {
+        if self.queued.insert(key.clone()) {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Adds a key at a time; an earlier time that was asked for stays.
+    pub fn add_at(&mut self, key: Key, at: Time) {
+        match self.due.get(&key) {
+            Some(known) if *known <= at => return,
+            Some(known) => drop(self.waiting.remove(&(*known, key.clone()))),
+            None => {}
+        }
+        self.due.insert(key.clone(), at);
+        self.waiting.insert((at, key));
+    }
+
+    /// Adds a key again after a failure, with the delay its failures have earned.
+    pub fn add_rate_limited(&mut self, key: Key, now: Time) {
+        let failures = self.failures.entry(key.clone()).or_default();
+        let delay = BASE_MILLIS.saturating_mul(1 << (*failures).min(30)).min(MAX_MILLIS);
+        *failures = failures.saturating_add(1);
+        self.add_at(key, now.plus_millis(delay));
+    }
+
+    /// A key was reconciled: its failures are forgotten.
+    pub fn forget(&mut self, key: &Key) {
+        self.failures.remove(key);
+    }
+
+    /// The next key whose time has come.
+    pub fn pop(&mut self, now: Time) -> Option<Key> {
+        while let Some((at, _)) = self.waiting.first() {
+            if *at > now {
+                break;
+            }
+            if let Some((_, key)) = self.waiting.pop_first() {
+                self.due.remove(&key);
+                self.add(key);
+            }
+        }
+        let key = self.ready.pop_front()?;
+        self.queued.remove(&key);
+        Some(key)
+    }
+
+    /// Whether a key could be taken now.
+    pub fn has_ready(&self, now: Time) -> bool {
+        !self.ready.is_empty() || self.next_at().is_some_and(|at| at <= now)
+    }
+
+    /// When the next waiting key is due.
+    pub fn next_at(&self) -> Option<Time> {
+        self.waiting.first().map(|(at, _)| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object::GroupResource;
+
+    fn key(name: &str) -> Key {
+        Key::new(&GroupResource::new("", "pods"), "default", name)
+    }
+
+    #[test]
+    fn a_key_is_queued_once_and_failures_back_off() {
+        let mut queue = WorkQueue::default();
+        let now = Time::from_secs(100);
+        queue.add(key("a"));
+        queue.add(key("a"));
+        assert_eq!((queue.pop(now), queue.pop(now)), (Some(key("a")), None));
+        queue.add_rate_limited(key("a"), now);
+        assert_eq!(queue.next_at(), Some(now.plus_millis(5)));
+        assert_eq!(queue.pop(now), None);
+        assert_eq!(queue.pop(now.plus_millis(5)), Some(key("a")));
+        queue.add_rate_limited(key("a"), now);
+        assert_eq!(queue.next_at(), Some(now.plus_millis(10)));
+        queue.add_at(key("a"), now.plus_secs(5));
+        assert_eq!(queue.next_at(), Some(now.plus_millis(10)), "the earlier time stays");
+    }
+}

@@ -1,0 +1,142 @@
+//! A cluster without nodes: an API server, the controllers, and a hand that plays the kubelet.
+#![allow(dead_code)]
+
+use apiserver::{ApiServer, DeleteOptions, PatchKind, UserInfo, gvr};
+use object::{GroupVersionResource, Time, Value, json};
+use wasmkube_controllers::{Manager, Settings};
+
+/// The API, the controllers and a clock.
+pub struct World {
+    pub api: ApiServer,
+    pub manager: Manager,
+    pub now: Time,
+    admin: UserInfo,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let mut api = ApiServer::new(apiserver::Settings::default());
+        let now = Time::from_secs(1_795_000_000);
+        api.start(now, 0);
+        let manager = Manager::new(Settings { root_ca: "CA".into(), ..Settings::default() });
+        let mut world = World { api, manager, now, admin: UserInfo::new("admin", &["system:masters"]) };
+        world.settle();
+        world
+    }
+
+    /// Lets the controllers work until nothing is left to do now.
+    pub fn settle(&mut self) {
+        for _ in 0..1000 {
+            if !self.manager.run(&mut self.api, self.now, 100).more {
+                return;
+            }
+        }
+        panic!("the controllers do not come to rest");
+    }
+
+    /// Lets time pass, doing what becomes due on the way.
+    pub fn pass(&mut self, seconds: u64) {
+        let end = self.now.plus_secs(seconds);
+        loop {
+            self.settle();
+            let next = self.manager.run(&mut self.api, self.now, 100).wake_at;
+            match next {
+                Some(at) if at <= end => self.now = at.max(Time(self.now.0 + 1)),
+                _ => break,
+            }
+        }
+        self.now = end;
+        self.settle();
+    }
+
+    pub fn create(&mut self, resource: &GroupVersionResource, object: Value) -> Value {
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or("").to_owned();
+        let made = self.api.client(self.now, &self.admin).create(resource, &namespace, object).expect("created");
+        self.settle();
+        made
+    }
+
+    pub fn patch(&mut self, resource: &GroupVersionResource, namespace: &str, name: &str, patch: Value) -> Value {
+        let done = self
+            .api
+            .client(self.now, &self.admin)
+            .patch(resource, namespace, name, "", PatchKind::Merge, patch)
+            .expect("patched");
+        self.settle();
+        done
+    }
+
+    pub fn delete(&mut self, resource: &GroupVersionResource, namespace: &str, name: &str, options: &DeleteOptions) {
+        self.api.client(self.now, &self.admin).delete(resource, namespace, name, options).expect("deleted");
+        self.settle();
+    }
+
+    pub fn get(&mut self, resource: &GroupVersionResource, namespace: &str, name: &str) -> Option<Value> {
+        self.api.client(self.now, &self.admin).get(resource, namespace, name).ok()
+    }
+
+    pub fn list(&self, resource: &GroupVersionResource) -> Vec<Value> {
+        self.api.store().list(&resource.group_resource(), None).map(|o| o.value()).collect()
+    }
+
+    /// Plays the kubelet: every pod that is not ready runs and is ready now.
+    pub fn run_pods(&mut self) {
+        for pod in self.list(&gvr("", "v1", "pods")) {
+            let (namespace, name) = (pod["metadata"]["namespace"].as_str().unwrap(), pod["metadata"]["name"].as_str().unwrap());
+            if self.get(&gvr("", "v1", "pods"), namespace, name).is_none() {
+                continue; // What was done to another pod has taken this one away.
+            }
+            if pod["metadata"]["deletionTimestamp"].is_string() {
+                let options = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
+                self.delete(&gvr("", "v1", "pods"), namespace, name, &options);
+            } else if pod["status"]["podIP"].is_null() {
+                self.set_ready(&pod, true);
+            }
+        }
+        self.settle();
+    }
+
+    pub fn set_ready(&mut self, pod: &Value, ready: bool) {
+        let (namespace, name) = (pod["metadata"]["namespace"].as_str().unwrap(), pod["metadata"]["name"].as_str().unwrap());
+        let condition =
+            json!({"type": "Ready", "status": if ready { "True" } else { "False" }, "lastTransitionTime": self.now.rfc3339()});
+        let mut changed = pod.clone();
+        changed["status"] =
+            json!({"phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}], "conditions": [condition]});
+        changed["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+        self.api.client(self.now, &self.admin).update_status(&gvr("", "v1", "pods"), namespace, name, changed).expect("status");
+        self.settle();
+    }
+
+    /// Runs pods until a rollout comes to rest.
+    pub fn roll(&mut self) {
+        for _ in 0..50 {
+            let before = self.api.store().revision();
+            self.run_pods();
+            if self.api.store().revision() == before {
+                return;
+            }
+        }
+        panic!("the rollout does not come to rest");
+    }
+}
+
+pub fn deployment(name: &str, replicas: i64, image: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "default"},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
+            "metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "c", "image": image}]}}},
+    })
+}
+
+pub fn deployments() -> GroupVersionResource {
+    gvr("apps", "v1", "deployments")
+}
+
+pub fn replicasets() -> GroupVersionResource {
+    gvr("apps", "v1", "replicasets")
+}
+
+pub fn pods() -> GroupVersionResource {
+    gvr("", "v1", "pods")
+}
