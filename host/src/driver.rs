@@ -109,7 +109,7 @@ impl Driver {
                 if let Err(error) = result {
                     fail(&failure, error);
                 }
-                stepper.streams.abandon(503, &status(ApiError::new(503, object::Reason::ServiceUnavailable, "shutting down")));
+                stepper.streams.abandon(503, &status(&ApiError::new(503, object::Reason::ServiceUnavailable, "shutting down")));
                 on_failure();
             })?
         };
@@ -145,7 +145,7 @@ fn fail(failure: &Mutex<Option<anyhow::Error>>, error: anyhow::Error) {
     failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
 }
 
-fn status(error: Box<ApiError>) -> Bytes {
+fn status(error: &ApiError) -> Bytes {
     error.to_status().to_string().into()
 }
 
@@ -258,7 +258,7 @@ impl Stepper {
                         // What was computed before the trap may still be delivered; loading waits behind it.
                         running = self.restore()?;
                         let message = "the control plane was started anew; try again";
-                        self.streams.abandon(500, &status(ApiError::new(500, object::Reason::InternalError, message)));
+                        self.streams.abandon(500, &status(&ApiError::new(500, object::Reason::InternalError, message)));
                     }
                 }
             }
