@@ -1,6 +1,6 @@
 //! Whether a node takes on a pod that was bound to it. The scheduler has asked the same before; this is the last word.
 
-use object::scheduling::{Effect, MatchNode, NodeFields, NodeSelector, Taint, untolerated};
+use object::scheduling::{Effect, MatchNode, NodeFields, NodeSelector, ResourceList, Taint, total_requests, untolerated};
 use serde::Deserialize;
 
 use crate::io::Config;
@@ -15,52 +15,44 @@ pub(crate) struct Rejection {
 }
 
 /// What a pod asks of the node.
-pub(crate) fn requests(pod: &Pod) -> Quantities {
-    let mut total = Quantities::new();
-    for container in &pod.spec.containers {
-        add(&mut total, &container.resources.requests);
-    }
-    let (mut sidecars, mut start) = (Quantities::new(), Quantities::new());
-    for container in &pod.spec.init_containers {
-        let mut moment = sidecars.clone();
-        add(&mut moment, &container.resources.requests);
-        if container.is_sidecar() {
-            add(&mut total, &container.resources.requests);
-            sidecars = moment.clone();
-        }
-        most(&mut start, &moment);
-    }
-    most(&mut total, &start);
-    add(&mut total, &pod.spec.overhead);
-    total
+pub(crate) fn requests(pod: &Pod) -> ResourceList {
+    let spec = &pod.spec;
+    total_requests(
+        spec.containers.iter().map(|c| integers(&c.resources.requests)),
+        spec.init_containers.iter().map(|c| (integers(&c.resources.requests), c.is_sidecar())),
+        None,
+        &integers(&spec.overhead),
+    )
+}
+
+fn integers(amounts: &Quantities) -> ResourceList {
+    let integer = |name: &str, q: &object::Quantity| if name == "cpu" { q.milli_value() } else { q.value() };
+    amounts.iter().map(|(name, q)| (name.clone(), integer(name, q))).collect()
 }
 
 /// Refuses what does not fit beside `others`.
 pub(crate) fn admit<'a>(
+    wanted: &ResourceList,
     pod: &Pod,
-    others: impl Iterator<Item = &'a Quantities>,
+    others: impl Iterator<Item = &'a ResourceList>,
     config: &Config,
     node: &NodeState,
 ) -> Result<(), Rejection> {
-    let mut used = Quantities::new();
-    let mut count = 1i64;
-    for other in others {
-        add(&mut used, other);
-        count += 1;
+    let mut used = ResourceList::new();
+    let mut count = 0i64;
+    for (name, amount) in others.inspect(|_| count += 1).flatten() {
+        *used.entry(name.clone()).or_default() += amount;
     }
-    if let Some(pods) = config.allocatable.get("pods").map(|q| q.value())
-        && count > pods
+    let has = integers(&config.allocatable);
+    if let Some(pods) = has.get("pods")
+        && count >= *pods
     {
-        return Err(too_little("pods", "pods", 1, count - 1, pods));
+        return Err(too_little("pods", 1, count, *pods));
     }
-    for (name, wanted) in requests(pod) {
-        // What no node of ours counts (an extended resource of another node) is nothing here.
-        let has = config.allocatable.get(&name);
-        let number = |q: &object::Quantity| if name == "cpu" { q.milli_value() } else { q.value() };
-        let (wanted, has) = (number(&wanted), has.map_or(0, number));
-        let taken = used.get(&name).map_or(0, number);
-        if wanted > 0 && taken.saturating_add(wanted) > has {
-            return Err(too_little(&name, &name, wanted, taken, has));
+    for (name, wanted) in wanted {
+        let (taken, has) = (used.get(name).copied().unwrap_or(0), has.get(name).copied().unwrap_or(0));
+        if *wanted > 0 && taken.saturating_add(*wanted) > has {
+            return Err(too_little(name, *wanted, taken, has));
         }
     }
     placement(pod, config, node)
@@ -83,26 +75,11 @@ fn placement(pod: &Pod, config: &Config, node: &NodeState) -> Result<(), Rejecti
     }
 }
 
-fn too_little(reason: &str, resource: &str, requested: i64, used: i64, capacity: i64) -> Rejection {
+fn too_little(resource: &str, requested: i64, used: i64, capacity: i64) -> Rejection {
     Rejection {
-        reason: format!("OutOf{reason}"),
+        reason: format!("OutOf{resource}"),
         message: format!(
             "Node didn't have enough resource: {resource}, requested: {requested}, used: {used}, capacity: {capacity}"
         ),
-    }
-}
-
-fn add(to: &mut Quantities, more: &Quantities) {
-    for (name, amount) in more {
-        let sum = to.get(name).map_or_else(|| amount.clone(), |here| here.clone() + amount.clone());
-        to.insert(name.clone(), sum);
-    }
-}
-
-fn most(to: &mut Quantities, other: &Quantities) {
-    for (name, amount) in other {
-        if to.get(name).is_none_or(|here| here < amount) {
-            to.insert(name.clone(), amount.clone());
-        }
     }
 }

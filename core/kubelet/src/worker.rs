@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use object::scheduling::ResourceList;
 use object::{Time, Value, json};
 
 use crate::admission::{self, Rejection};
@@ -12,7 +13,7 @@ use crate::container::{ContainerWorker, Role, State, Surroundings, Terminated};
 use crate::env::{self, Resolver, Unresolved};
 use crate::io::{ContainerId, FoundPod, Output, VolumeContent};
 use crate::node_state::Context;
-use crate::pod::{Pod, Quantities, RestartPolicy};
+use crate::pod::{Pod, RestartPolicy};
 use crate::status::{self, Condition, Facts};
 use crate::volume;
 
@@ -55,7 +56,7 @@ pub(crate) struct Worker {
     /// The pod as the API has it.
     pub pod: Arc<Pod>,
     /// What it asks of the node.
-    pub requests: Quantities,
+    pub requests: ResourceList,
     /// How far it has got.
     pub stage: Stage,
     containers: Vec<ContainerWorker>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::quantity::Quantity;
@@ -21,19 +22,39 @@ pub fn resource_list(list: Option<&Value>) -> ResourceList {
         .unwrap_or_default()
 }
 
-/// What a pod with this `spec` asks of a node: the sum over its main containers and sidecars, or what the greediest moment of
-/// its start needs, whichever is more; plus overhead. `spec.resources` (for the whole pod) goes before.
+/// For fields of decoded structures: reads a resource list as [`resource_list`] does.
+pub fn deserialize_resource_list<'de, D: Deserializer<'de>>(from: D) -> Result<ResourceList, D::Error> {
+    Ok(resource_list(Option::<Value>::deserialize(from)?.as_ref()))
+}
+
+/// What a pod with this `spec` asks of a node.
 pub fn pod_requests(spec: &Value) -> ResourceList {
     let requests = |container: &Value| resource_list(at(container, &["resources", "requests"]));
+    total_requests(
+        list_at(spec, &["containers"]).iter().map(requests),
+        list_at(spec, &["initContainers"]).iter().map(|c| (requests(c), str_at(c, &["restartPolicy"]) == "Always")),
+        at(spec, &["resources", "requests"]).map(|whole| resource_list(Some(whole))),
+        &resource_list(spec.get("overhead")),
+    )
+}
+
+/// What a pod asks of a node: the sum over its main containers and sidecars, or what the greediest moment of its start
+/// needs, whichever is more; plus overhead. Of init containers it is said whether they are sidecars. What is asked for
+/// the `whole` pod goes before.
+pub fn total_requests(
+    containers: impl Iterator<Item = ResourceList>,
+    init_containers: impl Iterator<Item = (ResourceList, bool)>,
+    whole: Option<ResourceList>,
+    overhead: &ResourceList,
+) -> ResourceList {
     let mut total = ResourceList::new();
-    for container in list_at(spec, &["containers"]) {
-        add(&mut total, &requests(container));
+    for requests in containers {
+        add(&mut total, &requests);
     }
     let mut sidecars = ResourceList::new();
     let mut start = ResourceList::new();
-    for container in list_at(spec, &["initContainers"]) {
-        let mut moment = requests(container);
-        if str_at(container, &["restartPolicy"]) == "Always" {
+    for (mut moment, is_sidecar) in init_containers {
+        if is_sidecar {
             add(&mut total, &moment);
             add(&mut sidecars, &moment);
             moment = sidecars.clone();
@@ -43,10 +64,10 @@ pub fn pod_requests(spec: &Value) -> ResourceList {
         most(&mut start, &moment);
     }
     most(&mut total, &start);
-    if let Some(whole) = at(spec, &["resources", "requests"]) {
-        total.extend(resource_list(Some(whole)));
+    if let Some(whole) = whole {
+        total.extend(whole);
     }
-    add(&mut total, &resource_list(spec.get("overhead")));
+    add(&mut total, overhead);
     total
 }
 

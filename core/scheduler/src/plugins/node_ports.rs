@@ -1,0 +1,19 @@
+//! NodePorts: a port of the node can be had once per protocol and address.
+
+use super::{Plugin, Rejection};
+use crate::node_info::NodeInfo;
+use crate::pod_info::PodInfo;
+
+pub(super) fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
+    if pod.host_ports.is_empty() || node.with_host_ports == 0 {
+        return Ok(());
+    }
+    let any = |ip: &str| ip == "0.0.0.0";
+    let taken = node.pods.values().flat_map(|other| &other.host_ports).any(|(protocol, ip, port)| {
+        pod.host_ports.iter().any(|(p, i, n)| p == protocol && n == port && (i == ip || any(i) || any(ip)))
+    });
+    if taken {
+        return Err(Rejection::new(Plugin::NodePorts, "node(s) didn't have free ports for the requested pod ports"));
+    }
+    Ok(())
+}

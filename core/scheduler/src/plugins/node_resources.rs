@@ -1,0 +1,55 @@
+//! NodeResourcesFit and NodeResourcesBalancedAllocation: what a pod asks for must be free; emptier and more evenly used nodes
+//! are better.
+
+use super::{MAX_SCORE, Plugin, Rejection};
+use crate::node_info::NodeInfo;
+use crate::pod_info::PodInfo;
+
+pub(super) fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
+    let mut reasons = Vec::new();
+    let mut hopeless = false;
+    let pods = node.allocatable.get("pods").copied().unwrap_or(0);
+    if node.pods.len() as i64 + 1 > pods {
+        reasons.push("Too many pods".to_owned());
+    }
+    for (name, wanted) in pod.requests.iter().filter(|(_, wanted)| **wanted > 0) {
+        let has = node.allocatable.get(name).copied().unwrap_or(0);
+        let used = node.requested.get(name).copied().unwrap_or(0);
+        if *wanted > has - used {
+            reasons.push(format!("Insufficient {name}"));
+            // More than the whole node: no departure helps.
+            hopeless = hopeless || *wanted > has;
+        }
+    }
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(Rejection { plugin: Plugin::NodeResourcesFit, reasons, resolvable: !hopeless })
+}
+
+/// How much of cpu and memory would stay free, averaged.
+pub(super) fn least_allocated(pod: &PodInfo, node: &NodeInfo) -> i64 {
+    let free = |name: &str, used: i64| {
+        let has = node.allocatable.get(name).copied().unwrap_or(0);
+        if has <= 0 { None } else { Some(((has - used).max(0)) * MAX_SCORE / has) }
+    };
+    let parts = [free("cpu", node.scored_cpu + pod.scored_cpu), free("memory", node.scored_memory + pod.scored_memory)];
+    let (count, sum) = parts.iter().flatten().fold((0, 0), |(n, sum), part| (n + 1, sum + part));
+    if count == 0 { 0 } else { sum / count }
+}
+
+/// How evenly cpu and memory would be used: 100 less half the difference of their shares, in percent.
+pub(super) fn balanced_allocation(pod: &PodInfo, node: &NodeInfo) -> i64 {
+    // Thousandths, so that integers do.
+    let share = |name: &str| {
+        let has = node.allocatable.get(name).copied().unwrap_or(0);
+        let used = node.requested.get(name).copied().unwrap_or(0) + pod.requests.get(name).copied().unwrap_or(0);
+        if has <= 0 { 0 } else { (i128::from(used) * 10_000 / i128::from(has)).min(10_000) as i64 }
+    };
+    if pod.requests.get("cpu").is_none() && pod.requests.get("memory").is_none() {
+        // A pod that asks for nothing balances nothing.
+        return 0;
+    }
+    let apart = (share("cpu") - share("memory")).abs() / 2;
+    (10_000 - apart) / 100
+}
