@@ -2,9 +2,16 @@
 
 use apiserver::{ApiServer, Settings};
 use object::Time;
+use scheduler::Scheduler;
 use store::Progress;
 
+use crate::simulated::SimulatedNodes;
 use crate::wire::{Config, Input, Output, Request, StepOutput};
+
+/// Pods that one step places at most.
+const SCHEDULER_BUDGET: u32 = 32;
+/// Writes that simulated nodes make in one step, about.
+const NODES_BUDGET: u32 = 64;
 
 /// A whole control plane.
 #[derive(Default)]
@@ -27,6 +34,8 @@ enum State {
 /// What a configured control plane is made of.
 struct Parts {
     api: ApiServer,
+    scheduler: Option<Scheduler>,
+    nodes: SimulatedNodes,
 }
 
 impl Cluster {
@@ -47,8 +56,10 @@ impl Cluster {
         }
         let State::Serving(parts) = &mut self.state else { return StepOutput { outputs: refused, wake_at: None } };
         let progress = parts.work(now);
-        let mut outputs = parts.api.take_outputs();
+        let outputs = parts.api.take_outputs();
+        let mut outputs = parts.nodes.answer(now, outputs);
         outputs.append(&mut refused);
+        let progress = progress.and(Progress { more: false, wake_at: parts.nodes.logs_wake(now) });
         StepOutput { outputs, wake_at: if progress.more { Some(now) } else { progress.wake_at } }
     }
 
@@ -78,6 +89,7 @@ impl Cluster {
             }
             (State::Serving(mut parts), Input::Closed(stream)) => {
                 parts.api.closed(stream);
+                parts.nodes.closed(stream);
                 State::Serving(parts)
             }
             (state, Input::Request(request)) => {
@@ -100,12 +112,21 @@ impl Parts {
             advertise_port: config.advertise_port,
             history_limit: config.history_limit,
         };
-        Parts { api: ApiServer::new(settings) }
+        let scheduler = scheduler::Settings { seed: config.seed, ..scheduler::Settings::default() };
+        Parts {
+            api: ApiServer::new(settings),
+            scheduler: config.scheduler.then(|| Scheduler::new(scheduler)),
+            nodes: SimulatedNodes::new(&config),
+        }
     }
 
     /// A slice of everything that works by itself.
     fn work(&mut self, now: Time) -> Progress {
-        self.api.run(now)
+        let mut progress = self.api.run(now);
+        if let Some(scheduler) = &mut self.scheduler {
+            progress = progress.and(scheduler.run(&mut self.api, now, SCHEDULER_BUDGET));
+        }
+        progress.and(self.nodes.run(&mut self.api, now, NODES_BUDGET))
     }
 }
 

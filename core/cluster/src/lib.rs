@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod cluster;
+mod simulated;
 pub mod wire;
 
 pub use cluster::Cluster;

@@ -25,11 +25,6 @@ impl Cache {
         self.nodes.values().filter(|node| node.exists)
     }
 
-    /// A node that exists.
-    pub fn node(&self, name: &str) -> Option<&NodeInfo> {
-        self.nodes.get(name).filter(|node| node.exists)
-    }
-
     /// A Node object is new, changed or (with `None`) gone; says what that may change for waiting pods.
     pub fn node_changed(&mut self, name: &Arc<str>, object: Option<&Object>) -> Option<Change> {
         match object {

@@ -11,8 +11,8 @@
 mod cache;
 mod explain;
 mod node_info;
-mod pod_info;
 pub mod plugins;
+mod pod_info;
 mod queue;
 mod scheduler;
 

@@ -317,5 +317,9 @@ fn constraint(raw: &RawSpread) -> SpreadConstraint {
 
 /// A selector that is missing selects nothing.
 fn selector(raw: &Value) -> LabelSelector {
-    if raw.is_null() { LabelSelector::nothing() } else { LabelSelector::from_json(raw).unwrap_or_else(|_| LabelSelector::nothing()) }
+    if raw.is_null() {
+        LabelSelector::nothing()
+    } else {
+        LabelSelector::from_json(raw).unwrap_or_else(|_| LabelSelector::nothing())
+    }
 }

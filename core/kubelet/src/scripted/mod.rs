@@ -153,6 +153,11 @@ impl ScriptedRuntime {
         Some(scripted.plan.lines(scripted.began, until))
     }
 
+    /// Whether a container has been started and has not ended.
+    pub fn is_running(&self, container: &ContainerId) -> bool {
+        self.containers.get(container).is_some_and(|scripted| scripted.ended.is_none())
+    }
+
     fn later(&mut self, at: Time, input: Input) {
         self.entry(at, input);
     }
