@@ -1,12 +1,22 @@
 // Drives core: queues inputs, steps it at the right virtual times in short turns, and hands its outputs on.
 
-import type { Core, Sink } from "wasmkube-core";
+import type { Core } from "wasmkube-core";
 import type { VirtualClock } from "./clock";
 
 /** Longest turn before messages from pages get a chance, in real milliseconds. */
 const TURN_MS = 10;
 /** A core that is further behind than this stops the clock from running away, in real milliseconds. */
 const LAG_MS = 500;
+
+/** Takes core's outputs (browser/src/sink.rs). Bytes are views into wasm memory, to be copied before returning. */
+export interface Sink {
+  put(revision: number, key: string, value: Uint8Array): void;
+  remove(revision: number, key: string): void;
+  respond(stream: number, status: number, headers: string, body: Uint8Array): void;
+  open(stream: number, status: number, headers: string): void;
+  data(streams: Float64Array, bytes: Uint8Array): void;
+  end(stream: number): void;
+}
 
 /** What the driver tells the worker. */
 export interface Events {

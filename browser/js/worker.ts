@@ -1,8 +1,10 @@
 // The worker: one core, its clock and journal, and the channels of the pages it serves. Messages: messages.ts.
 
-import init, { Core, type Sink } from "wasmkube-core";
+import init, { Core } from "wasmkube-core";
+import { Channel } from "./channel";
 import { VirtualClock } from "./clock";
-import { Driver } from "./driver";
+import { Driver, type Sink } from "./driver";
+import { runKubectl } from "./kubectl";
 import { Journal } from "./journal";
 import type { FromWorker, OpenOptions, ToWorker } from "./messages";
 
@@ -25,6 +27,9 @@ class Worker {
   #clock!: VirtualClock;
   #journal: Journal | null = null;
   #user = ADMIN;
+  #self: Channel | undefined;
+  /** What interrupts the commands of each channel. */
+  readonly #commands = new Map<Port, Map<number, () => void>>();
 
   /** Loads core, restores the cluster of this name if there is one, and lets it run. */
   async open(port: Port, options: OpenOptions, wasm: string): Promise<void> {
@@ -86,9 +91,11 @@ class Worker {
         return this.#call(port, message.id, journal?.forget() ?? Promise.resolve());
       }
       case "kubectl":
+        return this.#kubectl(port, message);
       case "trace":
+        return this.#call(port, message.id, Promise.reject(new Error("traces are not recorded yet")));
       case "open":
-        return post(port, { type: "done", id: "id" in message ? message.id : 0, error: `cannot ${message.type}` });
+        return;
     }
   }
 
@@ -102,7 +109,29 @@ class Worker {
     );
   }
 
+  // A command talks to this worker over a channel of its own, like any other client.
+  #kubectl(port: Port, message: Extract<ToWorker, { type: "kubectl" }>): void {
+    const commands = this.#commands.get(port) ?? new Map<number, () => void>();
+    this.#commands.set(port, commands);
+    const interrupted = new Promise<void>((resolve) => commands.set(message.id, resolve));
+    const print = (stream: "stdout" | "stderr", text: string) => post(port, { type: "print", id: message.id, stream, text });
+    runKubectl(this.#own(), message, () => this.#clock.now(), print, interrupted)
+      .then((code) => post(port, { type: "exit", id: message.id, code }))
+      .catch((error) => post(port, { type: "done", id: message.id, error: String(error) }))
+      .finally(() => commands.delete(message.id));
+  }
+
+  #own(): Channel {
+    if (this.#self) return this.#self;
+    const { port1, port2 } = new MessageChannel();
+    this.serve(port1);
+    port1.start();
+    port2.start();
+    return (this.#self = new Channel(port2));
+  }
+
   #close(port: Port, id: number): void {
+    this.#commands.get(port)?.get(id)?.();
     const stream = this.#streams.get(port)?.get(id);
     if (stream === undefined) return;
     this.#finish(stream);
@@ -137,27 +166,27 @@ class Worker {
       if (answer) post(answer.port, message(answer.id), bytes);
     };
     return {
-      put: (revision: number, key: string, value: Uint8Array) => this.#journal?.append(revision, key, value.slice()),
-      remove: (revision: number, key: string) => this.#journal?.append(revision, key, null),
-      respond: (stream: number, status: number, headers: string, view: Uint8Array) => {
+      put: (revision, key, value) => this.#journal?.append(revision, key, value.slice()),
+      remove: (revision, key) => this.#journal?.append(revision, key, null),
+      respond: (stream, status, headers, view) => {
         const bytes = view.slice();
         send(stream, (id) => ({ type: "head", id, status, headers }));
         if (bytes.length > 0) send(stream, (id) => ({ type: "body", id, bytes }), bytes);
         send(stream, (id) => ({ type: "end", id }));
         this.#finish(stream);
       },
-      open: (stream: number, status: number, headers: string) => send(stream, (id) => ({ type: "head", id, status, headers })),
-      data: (streams: Float64Array, view: Uint8Array) => {
+      open: (stream, status, headers) => send(stream, (id) => ({ type: "head", id, status, headers })),
+      data: (streams, view) => {
         for (const stream of streams) {
           const bytes = view.slice();
           send(stream, (id) => ({ type: "body", id, bytes }), bytes);
         }
       },
-      end: (stream: number) => {
+      end: (stream) => {
         send(stream, (id) => ({ type: "end", id }));
         this.#finish(stream);
       },
-    } as unknown as Sink;
+    };
   }
 }
 

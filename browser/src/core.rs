@@ -78,7 +78,8 @@ impl Core {
     }
 }
 
-fn header_pairs(lines: &str) -> Vec<(String, String)> {
+/// Headers from lines `name: value`.
+pub(crate) fn header_pairs(lines: &str) -> Vec<(String, String)> {
     lines
         .lines()
         .filter_map(|line| line.split_once(':'))

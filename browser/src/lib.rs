@@ -5,6 +5,7 @@
 //! them exactly until the year 2255; stream ids are whole numbers below 2^53.
 
 mod core;
+mod kubectl;
 mod sink;
 
 pub use crate::core::Core;

@@ -52,7 +52,7 @@ impl Sink {
 }
 
 /// Headers as lines `name: value`, one crossing of the boundary instead of many.
-fn header_lines(headers: &[(String, String)]) -> String {
+pub(crate) fn header_lines(headers: &[(String, String)]) -> String {
     headers.iter().fold(String::new(), |mut lines, (name, value)| {
         lines.extend([name, ": ", value, "\n"]);
         lines

@@ -134,7 +134,7 @@ mod tests {
     use crate::state::{Action, Change, Kind, Object};
 
     fn put(kind: Kind, json: serde_json::Value) -> Change {
-        Change::Put(Object::parse(kind, &json.to_string()).unwrap())
+        Change::Put(Box::new(Object::parse(kind, &json.to_string()).unwrap()))
     }
 
     #[test]

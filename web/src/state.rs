@@ -98,7 +98,7 @@ pub enum Change {
     /// These are all objects of the kind.
     Replace(Kind, Vec<Object>),
     /// This object is new or changed.
-    Put(Object),
+    Put(Box<Object>),
     /// This object is gone.
     Gone(Kind, Id),
 }
@@ -259,7 +259,7 @@ impl State {
 
     fn change(&mut self, change: Change) {
         match change {
-            Change::Put(object) => self.put(object),
+            Change::Put(object) => self.put(*object),
             Change::Gone(kind, id) => self.remove(kind, &id),
             Change::Replace(kind, objects) => {
                 let known: Vec<Id> = self.ids(kind);
@@ -362,6 +362,10 @@ mod tests {
         Object::parse(kind, &json.to_string()).unwrap()
     }
 
+    fn put(object: Object) -> Change {
+        Change::Put(Box::new(object))
+    }
+
     fn pod(name: &str, owner: &str) -> Object {
         object(
             Kind::Pod,
@@ -395,7 +399,7 @@ mod tests {
 
     #[test]
     fn a_pod_that_is_gone_fades_and_is_swept() {
-        let mut state = after(vec![Change::Put(pod("a", "rs"))]);
+        let mut state = after(vec![put(pod("a", "rs"))]);
         let id: Id = "default/a".into();
         state.apply(Action::Select(Selection { kind: Kind::Pod, id: id.clone() }));
         state.apply(Action::Changed(vec![Change::Gone(Kind::Pod, id.clone())]));
@@ -407,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_new_list_replaces_what_was_known() {
-        let mut state = after(vec![Change::Put(pod("a", "rs")), Change::Put(pod("b", "rs"))]);
+        let mut state = after(vec![put(pod("a", "rs")), put(pod("b", "rs"))]);
         state.apply(Action::Changed(vec![Change::Replace(
             Kind::Pod,
             vec![match pod("b", "rs") {
@@ -420,12 +424,11 @@ mod tests {
 
     #[test]
     fn pods_have_their_deployments_colour_and_know_when_they_are_outdated() {
-        let mut state =
-            after(vec![Change::Put(deployment("1")), Change::Put(set("web-1", "1")), Change::Put(pod("web-1-a", "web-1"))]);
+        let mut state = after(vec![put(deployment("1")), put(set("web-1", "1")), put(pod("web-1-a", "web-1"))]);
         let old = state.pods["default/web-1-a"].clone();
         assert_eq!(&*state.owner_of(&old), "Deployment default/web");
         assert!(!state.outdated(&old));
-        state.apply(Action::Changed(vec![Change::Put(set("web-2", "2")), Change::Put(deployment("2"))]));
+        state.apply(Action::Changed(vec![put(set("web-2", "2")), put(deployment("2"))]));
         assert!(state.outdated(&old));
         let revisions: Vec<_> = state.history(&state.deployments["default/web"]).iter().map(|s| s.revision()).collect();
         assert_eq!(revisions, [2, 1]);
@@ -441,7 +444,7 @@ mod tests {
                     "lastTimestamp": format!("2026-01-01T00:{:02}:{:02}Z", n / 60, n % 60), "involvedObject": {"name": "a"}}),
             )
         };
-        let state = after((0..2_000).map(|n| Change::Put(event(n))).collect());
+        let state = after((0..2_000).map(|n| put(event(n))).collect());
         assert!(state.events.len() <= MAX_EVENTS * 2);
         assert_eq!(&*state.latest_events(None, 1)[0].metadata.id(), "default/e1999");
         assert!(state.latest_events(Some(("default", "b")), 5).is_empty());

@@ -34,6 +34,7 @@ pub fn build(out_dir: &Path, release: bool) -> Result<()> {
     build.install_npm()?;
     build.bindgen("wasmkube-browser", "wasmkube_browser", "browser", "core")?;
     build.bindgen("wasmkube-web", "wasmkube-web", "web", "app")?;
+    build.check_types()?;
     build.bundle_core()?;
     build.bundle_page()?;
     build.assemble(out_dir)?;
@@ -83,10 +84,26 @@ impl Build {
         let directory = if self.release { profile } else { "debug" };
         let wasm = shell::target().join("wasm32-unknown-unknown").join(directory).join(format!("{artifact}.wasm"));
         let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
-        bindgen.input_path(&wasm).out_name(name).web(true)?.typescript(name == "core");
+        bindgen.input_path(&wasm).out_name(name).web(true)?.typescript(true);
         bindgen.remove_name_section(self.release).remove_producers_section(true);
         bindgen.generate(self.stage.join(name)).with_context(|| format!("wasm-bindgen on {}", wasm.display()))?;
         Ok(())
+    }
+
+    /// TypeScript's compiler only checks; esbuild is what makes JavaScript of it.
+    fn check_types(&self) -> Result<()> {
+        let web = self.root.join("web");
+        let config = serde_json::json!({
+            "extends": web.join("tsconfig.json"),
+            "include": [web.join("js"), self.root.join("browser/js")],
+            "compilerOptions": {"paths": {
+                "wasmkube-core": [self.stage.join("core/core.d.ts")],
+                "wasmkube-app": [self.stage.join("app/app.d.ts")],
+            }},
+        });
+        let file = self.stage.join("tsconfig.json");
+        fs::write(&file, config.to_string())?;
+        run(Command::new(web.join("node_modules/.bin/tsc")).arg("--project").arg(file))
     }
 
     /// browser/js and the core's bindings into one module for the page and one for the worker.

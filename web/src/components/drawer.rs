@@ -109,7 +109,7 @@ fn version(props: &Props) -> AttrValue {
 fn overview(props: &Props) -> Html {
     let (state, id) = (&props.state, &props.selection.id);
     let body = match props.selection.kind {
-        Kind::Pod => state.pods.get(id).map(|pod| pod_overview(pod)),
+        Kind::Pod => state.pods.get(id).map(pod_overview),
         Kind::Node => state.nodes.get(id).map(|node| {
             let resource = |name: &str| node.status.allocatable.get(name).cloned().unwrap_or_else(|| "?".to_owned());
             html! {
@@ -300,10 +300,9 @@ fn Logs(props: &LogsProps) -> Html {
                     all.borrow_mut().push_str(&piece);
                     to.set(all.borrow().clone());
                 };
-                if let Err(failure) = api::stream(&path, take, &abort).await {
-                    if !abort.aborted() {
-                        failed.set(failure.message);
-                    }
+                match api::stream(&path, take, &abort).await {
+                    Err(failure) if !abort.aborted() => failed.set(failure.message),
+                    _ => {}
                 }
             });
         }

@@ -102,9 +102,9 @@ fn progress(deployment: &Workload) -> (String, &'static str) {
     } else if stuck {
         ("Stuck: progress deadline exceeded".to_owned(), "bad")
     } else if status.updated_replicas < wanted {
-        (format!("Rolling out: {} of {wanted} updated", status.updated_replicas), "busy")
+        (format!("Rollout: {}/{wanted} updated", status.updated_replicas), "busy")
     } else if status.replicas > status.updated_replicas {
-        (format!("Rolling out: {} old pending termination", status.replicas - status.updated_replicas), "busy")
+        (format!("Rollout: {} old left", status.replicas - status.updated_replicas), "busy")
     } else if status.available_replicas < wanted {
         (format!("{} of {wanted} available", status.available_replicas), "busy")
     } else {
@@ -141,8 +141,8 @@ mod tests {
             workload
         };
         for (case, words) in [
-            (deployment(3, 4, 1, 3), "Rolling out: 1 of 3 updated"),
-            (deployment(3, 4, 3, 3), "Rolling out: 1 old pending termination"),
+            (deployment(3, 4, 1, 3), "Rollout: 1/3 updated"),
+            (deployment(3, 4, 3, 3), "Rollout: 1 old left"),
             (deployment(3, 3, 3, 2), "2 of 3 available"),
             (deployment(3, 3, 3, 3), "Revision 1 complete"),
         ] {

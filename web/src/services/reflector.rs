@@ -130,7 +130,7 @@ impl Place {
             return None;
         }
         let object = Object::parse(kind, event.object.get())?;
-        Some(if event.kind == "DELETED" { Change::Gone(kind, object.meta().id()) } else { Change::Put(object) })
+        Some(if event.kind == "DELETED" { Change::Gone(kind, object.meta().id()) } else { Change::Put(Box::new(object)) })
     }
 }
 

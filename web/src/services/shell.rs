@@ -123,7 +123,7 @@ impl Shell {
     // for the cursor to stand right; longer lines still run as they are.
     fn redraw(&self) {
         let line = self.line.borrow();
-        let back = match line.from_end() {
+        let back = match line.columns_after() {
             0 => String::new(),
             columns => format!("\x1b[{columns}D"),
         };

@@ -52,7 +52,7 @@ impl LineEditor {
     }
 
     /// How many columns the cursor is left of the line's end.
-    pub fn from_end(&self) -> usize {
+    pub fn columns_after(&self) -> usize {
         self.letters.len() - self.cursor
     }
 
@@ -173,10 +173,10 @@ mod tests {
             ("kill to the start", &["abcd", "\x1b[D", "\x15"], "d", 1),
             ("by words", &["one two", "\x1bb", "\x1bb", "\x1bf"], "one two", 4),
         ];
-        for (name, keys, text, from_end) in cases {
+        for (name, keys, text, columns_after) in cases {
             let mut editor = LineEditor::default();
             type_keys(&mut editor, keys);
-            assert_eq!((editor.text().as_str(), editor.from_end()), (text, from_end), "{name}");
+            assert_eq!((editor.text().as_str(), editor.columns_after()), (text, columns_after), "{name}");
         }
     }
 
