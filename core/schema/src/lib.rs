@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 pub mod apply;
+pub mod base64;
 mod builtin;
 pub mod convert;
 pub mod decode;
@@ -21,6 +22,7 @@ pub mod resource;
 pub mod strategic;
 pub mod table;
 pub mod types;
+pub mod validate;
 
 pub use registry::Registry;
 pub use resource::{Column, Group, Resource, Storage, Subresource};

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use object::{GroupVersionResource, Value};
-use wasmkube_schema::{Registry, decode, default};
+use wasmkube_schema::{Registry, decode, default, validate};
 
 fn scenarios() -> Vec<(String, Value)> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/replay/scenarios"));
@@ -103,4 +103,50 @@ fn defaults_are_those_of_a_real_server() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The API server gives a Job its selector before it is checked.
+fn generate_selector(object: &mut Value) {
+    if object["kind"] == "Job" && object["spec"]["manualSelector"] == false && object["spec"]["selector"].is_null() {
+        object["spec"]["selector"] = serde_json::json!({"matchLabels": {"uid": "u"}});
+        object["spec"]["template"]["metadata"]["labels"] = serde_json::json!({"uid": "u"});
+    }
+}
+
+/// What Kubernetes says of new objects that are wrong, against what validation says.
+#[test]
+fn errors_are_those_of_a_real_server() {
+    let registry = Registry::builtin();
+    let (mut right, mut wrong) = (0, Vec::new());
+    for (name, scenario) in scenarios().iter().filter(|(name, _)| name.starts_with("validation") || name.starts_with("crud-02")) {
+        for step in scenario["steps"].as_array().into_iter().flatten() {
+            let (Some(action), Some(422)) = (step["do"].as_str(), step["expect"]["code"].as_i64()) else { continue };
+            let Some(resource) = action.strip_prefix("POST ").and_then(resource_of).and_then(|r| registry.resource(&r).cloned())
+            else {
+                continue;
+            };
+            let body = serde_json::from_str(&step["body"].to_string().replace("{ns}", "ns")).unwrap();
+            let Ok(decoded) = decode::from_value(resource.ty(), body) else { continue };
+            let mut object = decoded.object;
+            default::default(&resource, &mut object);
+            generate_selector(&mut object);
+            if resource.namespaced {
+                object["metadata"]["namespace"] = "ns".into();
+            }
+            let found = validate::create(&resource, &object);
+            let ours: Vec<String> = found.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+            let causes = step["expect"]["body"]["details"]["causes"].as_array().into_iter().flatten();
+            let theirs: Vec<String> = causes
+                .map(|c| format!("{}: {}", c["field"].as_str().unwrap_or(""), c["message"].as_str().unwrap_or("")))
+                .collect();
+            if ours == theirs {
+                right += 1;
+            } else {
+                wrong.push(format!("{name} {action}\n   ours   {ours:?}\n   theirs {theirs:?}"));
+            }
+        }
+    }
+    // Addresses, ports and generated selectors are given out by the API server, not checked here.
+    println!("{right} right, {} wrong\n{}", wrong.len(), wrong.join("\n"));
+    assert!(right >= wrong.len() * 9, "{right} right, {} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -1,0 +1,110 @@
+//! Validation: everything that is wrong with an object, in Kubernetes' words and order (`pkg/apis/*/validation`).
+//!
+//! An object comes here decoded, defaulted and in the version in which it is stored; types and formats hold already.
+//! [`metadata`] is the same for all kinds; what else a kind demands is in the module of its group. A kind without
+//! rules is valid when its metadata is.
+
+mod apps;
+mod autoscaling;
+mod batch;
+mod config;
+mod container;
+mod errors;
+mod metadata;
+mod pod;
+mod pod_update;
+mod probe;
+mod rbac;
+mod resources;
+mod selector;
+mod service;
+mod storage;
+mod volume;
+
+use object::value::at;
+use object::{Cause, Value};
+
+use crate::resource::Resource;
+use errors::{Errors, Path};
+
+/// What is wrong with a new object; empty if nothing is.
+pub fn create(resource: &Resource, object: &Value) -> Vec<Cause> {
+    let mut errors = Errors::default();
+    metadata::create(&mut errors, resource, object);
+    spec(&mut errors, resource, object, None);
+    errors.take()
+}
+
+/// What is wrong with a changed object. `subresource` is `""`, or the one through which the change comes: `status`
+/// changes are checked for metadata only.
+pub fn update(resource: &Resource, object: &Value, old: &Value, subresource: &str) -> Vec<Cause> {
+    let mut errors = Errors::default();
+    metadata::update(&mut errors, object, old);
+    match subresource {
+        "" | "ephemeralcontainers" | "resize" => {
+            pod_or_spec(&mut errors, resource, object, old, subresource);
+        }
+        _ => {}
+    }
+    errors.take()
+}
+
+fn pod_or_spec(errors: &mut Errors, resource: &Resource, object: &Value, old: &Value, subresource: &str) {
+    match (&*resource.kind.group, &*resource.kind.kind, subresource) {
+        ("", "Pod", "ephemeralcontainers") => pod::spec(errors, field(object, "spec"), &Path::root("spec")),
+        ("", "Pod", "") => pod_update::update(errors, object, old),
+        (_, _, "") => spec(errors, resource, object, Some(old)),
+        _ => {}
+    }
+}
+
+/// The rules of the kind.
+fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&Value>) {
+    let e = errors;
+    match (&*resource.kind.group, &*resource.kind.kind) {
+        ("", "Pod") => pod::pod(e, object),
+        ("", "PodTemplate") => pod::template(e, field(object, "template"), &Path::root("template")),
+        ("", "Service") => service::service(e, object, old),
+        ("", "ConfigMap") => config::config_map(e, object, old),
+        ("", "Secret") => config::secret(e, object, old),
+        ("", "ReplicationController") => apps::replication_controller(e, object),
+        ("", "PersistentVolumeClaim") => storage::claim(e, object, old),
+        ("", "PersistentVolume") => storage::volume(e, object),
+        ("", "Event") => config::event(e, object),
+        ("", "LimitRange") => config::limit_range(e, object),
+        ("", "ResourceQuota") => config::resource_quota(e, object),
+        ("apps", "Deployment") => apps::deployment(e, object, old),
+        ("apps", "ReplicaSet") => apps::replica_set(e, object, old),
+        ("apps", "StatefulSet") => apps::stateful_set(e, object, old),
+        ("apps", "DaemonSet") => apps::daemon_set(e, object, old),
+        ("batch", "Job") => batch::job(e, object, old),
+        ("batch", "CronJob") => batch::cron_job(e, object),
+        ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::autoscaler(e, object),
+        ("policy", "PodDisruptionBudget") => autoscaling::disruption_budget(e, object),
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => rbac::role(e, object, &resource.kind.kind),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
+            rbac::binding(e, object, old, &resource.kind.kind);
+        }
+        ("scheduling.k8s.io", "PriorityClass") => storage::priority_class(e, object, old),
+        ("storage.k8s.io", "StorageClass") => storage::storage_class(e, object, old),
+        ("coordination.k8s.io", "Lease") => config::lease(e, object),
+        ("networking.k8s.io", "NetworkPolicy") => service::network_policy(e, object),
+        ("networking.k8s.io", "Ingress") => service::ingress(e, object),
+        _ => {}
+    }
+}
+
+static NULL: Value = Value::Null;
+
+/// The field, or null.
+fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
+    value.get(name).unwrap_or(&NULL)
+}
+
+/// The value at a path, or null.
+fn deep<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
+    at(value, path).unwrap_or(&NULL)
+}
+
+#[cfg(test)]
+mod tests;
