@@ -21,7 +21,7 @@ pub fn to_storage(resource: &Resource, mut value: Value) -> Value {
 }
 
 /// A body may leave out what it is; the path has said it.
-fn label(value: &mut Value, kind: &object::GroupVersionKind) {
+pub fn label(value: &mut Value, kind: &object::GroupVersionKind) {
     object::value::set(value, &["apiVersion"], kind.api_version());
     object::value::set(value, &["kind"], &*kind.kind);
 }

@@ -1,6 +1,7 @@
 //! The order of work in a step.
 
 use apiserver::{ApiServer, Settings};
+use controllers::Manager;
 use object::Time;
 use scheduler::Scheduler;
 use store::Progress;
@@ -12,6 +13,8 @@ use crate::wire::{Config, Input, Output, Request, StepOutput};
 const SCHEDULER_BUDGET: u32 = 32;
 /// Writes that simulated nodes make in one step, about.
 const NODES_BUDGET: u32 = 64;
+/// Keys that controllers reconcile in one step, so that no request waits long.
+const CONTROLLER_BUDGET: u32 = 32;
 
 /// A whole control plane.
 #[derive(Default)]
@@ -36,6 +39,7 @@ struct Parts {
     api: ApiServer,
     scheduler: Option<Scheduler>,
     nodes: SimulatedNodes,
+    controllers: Option<Manager>,
 }
 
 impl Cluster {
@@ -113,8 +117,12 @@ impl Parts {
             history_limit: config.history_limit,
         };
         let scheduler = scheduler::Settings { seed: config.seed, ..scheduler::Settings::default() };
+        let controllers = config.controllers.then(|| {
+            Manager::new(controllers::Settings { root_ca: config.root_ca.clone(), cluster_cidr: config.cluster_cidr.clone() })
+        });
         Parts {
             api: ApiServer::new(settings),
+            controllers,
             scheduler: config.scheduler.then(|| Scheduler::new(scheduler)),
             nodes: SimulatedNodes::new(&config),
         }
@@ -123,6 +131,9 @@ impl Parts {
     /// A slice of everything that works by itself.
     fn work(&mut self, now: Time) -> Progress {
         let mut progress = self.api.run(now);
+        if let Some(controllers) = &mut self.controllers {
+            progress = progress.and(controllers.run(&mut self.api, now, CONTROLLER_BUDGET));
+        }
         if let Some(scheduler) = &mut self.scheduler {
             progress = progress.and(scheduler.run(&mut self.api, now, SCHEDULER_BUDGET));
         }

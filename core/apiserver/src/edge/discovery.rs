@@ -40,7 +40,24 @@ impl ApiServer {
                 }
                 self.resource_list(request, group, version)
             }
+            ["openapi", "v2"] => Ok(Answer::json(200, schema::openapi::swagger(&self.registry).to_string())),
+            ["openapi", "v3"] => Ok(Answer::json(200, schema::openapi::index(&self.registry).to_string())),
+            ["openapi", "v3", "api", version] => Ok(self.openapi("", version)),
+            ["openapi", "v3", "apis", group, version] => Ok(self.openapi(group, version)),
             _ => Ok(Answer::no_page()),
+        }
+    }
+
+    fn openapi(&self, group: &str, version: &str) -> Answer {
+        match schema::openapi::document(&self.registry, group, version) {
+            Some(document) => {
+                let mut answer = Answer::json(200, document.to_string());
+                answer
+                    .headers
+                    .push(("etag".to_owned(), format!("\"{}\"", schema::openapi::hash(&self.registry, group, version))));
+                answer
+            }
+            None => Answer::new(404, "", ""),
         }
     }
 

@@ -133,30 +133,24 @@ pub fn partial(object: &Value) -> Value {
 }
 
 /// A table; column definitions may be left out where a watch has sent them before.
-pub fn table(_resource: &Resource, objects: &[Value], metadata: Value, include: Include, now: Time, columns: bool) -> Value {
-    let _ = now;
-    let cells =
-        objects.iter().map(|o| json!({"cells": [at(o, &["metadata", "name"]), at(o, &["metadata", "creationTimestamp"])]}));
+pub fn table(resource: &Resource, objects: &[Value], metadata: Value, include: Include, now: Time, columns: bool) -> Value {
     let rows: Vec<Value> = objects
         .iter()
-        .zip(cells)
-        .map(|(object, mut row)| {
-            let shown = match include {
-                Include::Metadata => Some(partial(object)),
-                Include::Object => Some(object.clone()),
-                Include::None => None,
-            };
-            if let (Some(shown), Some(map)) = (shown, row.as_object_mut()) {
-                map.insert("object".to_owned(), shown);
+        .map(|object| {
+            let row = schema::table::row(resource, object, now);
+            let mut shown = json!({"cells": row.cells});
+            if !row.conditions.is_empty() {
+                shown["conditions"] = row.conditions.into();
             }
-            row
+            match include {
+                Include::Metadata => shown["object"] = partial(object),
+                Include::Object => shown["object"] = object.clone(),
+                Include::None => {}
+            }
+            shown
         })
         .collect();
-    let definitions = if columns {
-        json!([{"name": "Name", "type": "string", "format": "name", "priority": 0, "description": ""}, {"name": "Created At", "type": "date", "format": "", "priority": 0, "description": ""}])
-    } else {
-        Value::Null
-    };
+    let definitions = if columns { schema::table::column_definitions(resource) } else { Value::Null };
     json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": definitions, "rows": rows})
 }
 

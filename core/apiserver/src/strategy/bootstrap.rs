@@ -1,7 +1,8 @@
-//! What every cluster has from its first moment: the system namespaces.
+//! What every cluster has from its first moment: the system namespaces, the `kubernetes` Service, the system priorities.
 
-use object::{Time, json};
+use object::{Time, Value, json};
 
+use super::service::first_address;
 use crate::client::gvr;
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
@@ -9,9 +10,61 @@ use crate::server::ApiServer;
 /// Makes what is missing; what is there already stays as it is.
 pub fn run(api: &mut ApiServer, now: Time) {
     let user = UserInfo::apiserver();
+    let mut create = |group: &str, version: &str, resource: &str, namespace: &str, object: Value| {
+        // It is there already after a restart.
+        let _ = api.client(now, &user).create(&gvr(group, version, resource), namespace, object);
+    };
     for name in ["kube-system", "kube-public", "kube-node-lease", "default"] {
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        // Already there after a restart.
-        let _ = api.client(now, &user).create(&gvr("", "v1", "namespaces"), "", namespace);
+        create("", "v1", "namespaces", "", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    }
+    for (name, value, description) in [
+        (
+            "system-cluster-critical",
+            2_000_000_000_i64,
+            "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+        ),
+        ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
+    ] {
+        let class = json!({
+            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value,
+            "description": description, "preemptionPolicy": "PreemptLowerPriority",
+        });
+        create("scheduling.k8s.io", "v1", "priorityclasses", "", class);
+    }
+    let settings = api.settings().clone();
+    kubernetes_service(api, now, &user, &settings.service_cidr, &settings.advertise_address, settings.advertise_port);
+}
+
+/// The API as a Service of its own cluster.
+fn kubernetes_service(api: &mut ApiServer, now: Time, user: &UserInfo, cidr: &str, address: &str, port: u16) {
+    let labels = json!({"component": "apiserver", "provider": "kubernetes"});
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "kubernetes", "labels": labels},
+        "spec": {
+            "clusterIP": first_address(cidr), "type": "ClusterIP",
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
+        },
+    });
+    let endpoints = json!({
+        "apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": [{"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
+    });
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+    });
+    let cidrs = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"}, "spec": {"cidrs": [cidr]},
+    });
+    for (group, version, resource, namespace, object) in [
+        ("networking.k8s.io", "v1", "servicecidrs", "", cidrs),
+        ("", "v1", "services", "default", service),
+        ("", "v1", "endpoints", "default", endpoints),
+        ("discovery.k8s.io", "v1", "endpointslices", "default", slice),
+    ] {
+        let _ = api.client(now, user).create(&gvr(group, version, resource), namespace, object);
     }
 }

@@ -5,10 +5,11 @@
 pub mod bootstrap;
 pub mod node_proxy;
 pub mod scale;
+pub mod service;
 pub mod subresource;
 
 use object::value::{self, at, i64_at, str_at};
-use object::{Time, Value, json};
+use object::{Result, Value, json};
 use schema::Resource;
 
 use crate::server::ApiServer;
@@ -27,7 +28,7 @@ const RETURN_DELETED: [&str; 9] = [
 ];
 
 /// A new object has no status of its own making and is in its first generation.
-pub fn prepare_for_create(_api: &mut ApiServer, _now: Time, resource: &Resource, object: &mut Value) {
+pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut Value) -> Result<()> {
     if resource.has_status() {
         value::remove(object, &["status"]);
     }
@@ -36,7 +37,8 @@ pub fn prepare_for_create(_api: &mut ApiServer, _now: Time, resource: &Resource,
     }
     match (&*resource.gvr.group, &*resource.gvr.resource) {
         ("", "pods") => {
-            value::set(object, &["status"], json!({"phase": "Pending"}));
+            let qos = object::scheduling::qos_class(object.get("spec").unwrap_or(&Value::Null));
+            value::set(object, &["status"], json!({"phase": "Pending", "qosClass": qos}));
         }
         ("", "namespaces") => {
             value::set(object, &["spec", "finalizers"], json!(["kubernetes"]));
@@ -44,12 +46,23 @@ pub fn prepare_for_create(_api: &mut ApiServer, _now: Time, resource: &Resource,
             let name = str_at(object, &["metadata", "name"]).to_owned();
             value::set(object, &["metadata", "labels", "kubernetes.io/metadata.name"], name);
         }
+        ("", "services") => {
+            value::set(object, &["status"], json!({"loadBalancer": {}}));
+            service::allocate(api, None, object)?;
+        }
         _ => {}
     }
+    Ok(())
 }
 
 /// The main resource cannot change the status, the status subresource nothing else; a change of the rest is a new generation.
-pub fn prepare_for_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) {
+pub fn prepare_for_update(
+    api: &mut ApiServer,
+    resource: &Resource,
+    subresource: &str,
+    old: &Value,
+    new: &mut Value,
+) -> Result<()> {
     if subresource == "status" {
         // Metadata may come along (a Deployment's revision is an annotation); its labels and everything else may not.
         let (status, metadata) = (value::remove(new, &["status"]), value::remove(new, &["metadata"]));
@@ -65,7 +78,7 @@ pub fn prepare_for_update(resource: &Resource, subresource: &str, old: &Value, n
             Some(status) => value::set(new, &["status"], status),
             None => drop(value::remove(new, &["status"])),
         }
-        return;
+        return Ok(());
     }
     if resource.has_status() {
         match old.get("status") {
@@ -80,6 +93,10 @@ pub fn prepare_for_update(resource: &Resource, subresource: &str, old: &Value, n
         let generation = i64_at(old, &["metadata", "generation"]).unwrap_or(0);
         value::set(new, &["metadata", "generation"], generation + 1);
     }
+    if resource.gvr.group.is_empty() && &*resource.gvr.resource == "services" {
+        service::allocate(api, Some(old), new)?;
+    }
+    Ok(())
 }
 
 fn counts_generations(resource: &Resource, object: &Value) -> bool {

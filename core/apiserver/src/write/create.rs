@@ -4,7 +4,8 @@ use object::value::{self, str_at};
 use object::{ApiError, Result, Time, Value};
 use store::Key;
 
-use super::{Target, WriteOptions};
+use super::{Target, WriteOptions, writer};
+use crate::admission;
 use crate::convert;
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
@@ -29,10 +30,23 @@ impl ApiServer {
         if !target.subresource.is_empty() {
             return strategy::subresource::create(self, now, user, target, body, options);
         }
+        self.create_owned(now, user, target, body, options, false)
+    }
+
+    /// Creates an object; `owned` says that its managedFields are right already, as server-side apply leaves them.
+    pub(super) fn create_owned(
+        &mut self,
+        now: Time,
+        _user: &UserInfo,
+        target: &Target,
+        mut object: Value,
+        options: &WriteOptions,
+        owned: bool,
+    ) -> Result<Value> {
         let resource = &target.resource;
-        let mut body = body;
-        schema::default::default(resource, &mut body);
-        let mut object = convert::to_storage(resource, body);
+        convert::label(&mut object, &resource.kind);
+        schema::default::default(resource, &mut object);
+        check_namespace(target, &mut object)?;
         if !str_at(&object, &["metadata", "resourceVersion"]).is_empty() {
             return Err(ApiError::new(
                 500,
@@ -40,10 +54,14 @@ impl ApiServer {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
-        check_namespace(target, &mut object)?;
+        if !owned {
+            schema::apply::update(None, &mut object, &writer(target, options, now));
+        }
+        let mut object = convert::to_storage(resource, object);
         self.name_object(target, &mut object)?;
         stamp(&mut object, &self.rng.uuid(), now);
-        strategy::prepare_for_create(self, now, resource, &mut object);
+        admission::create(self, target, &mut object)?;
+        strategy::prepare_for_create(self, resource, &mut object)?;
         let name = str_at(&object, &["metadata", "name"]).to_owned();
         let key = Key::new(&resource.storage.resource, &target.namespace, &name);
         if self.store.get(&key).is_some() {

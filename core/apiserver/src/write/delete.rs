@@ -5,6 +5,7 @@ use object::{ApiError, Result, Time, Value, json};
 use store::Object;
 
 use super::Target;
+use crate::admission;
 use crate::convert;
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
@@ -46,6 +47,7 @@ pub struct DeleteOptions {
 impl ApiServer {
     /// Deletes an object, or begins to. Returns the object while it is still there, else a Status.
     pub(crate) fn delete(&mut self, now: Time, _user: &UserInfo, target: &Target, options: &DeleteOptions) -> Result<Value> {
+        admission::delete(target)?;
         let old = self.stored(target)?;
         check_preconditions(target, &old, &options.preconditions)?;
         let mut object = old.value();
@@ -72,14 +74,17 @@ impl ApiServer {
 }
 
 fn check_preconditions(target: &Target, old: &Object, preconditions: &Preconditions) -> Result<()> {
-    let failed = |what: &str, wanted: &str, is: &str| {
-        let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
-        Err(ApiError::conflict(&target.resource.group_resource(), &target.name, &why))
+    let failed = |what: &str, wanted: &str, is: &str, happened: &str| {
+        let why = format!(
+            "the {what} in the precondition ({wanted}) does not match the {what} in record ({is}). The object might have been {happened}"
+        );
+        let kind = object::GroupResource::new(&target.resource.kind.group, &target.resource.kind.kind);
+        Err(ApiError::conflict(&kind, &target.name, &why))
     };
     match (&preconditions.uid, &preconditions.resource_version) {
-        (Some(uid), _) if *uid != old.meta.uid => failed("UID", uid, &old.meta.uid),
+        (Some(uid), _) if *uid != old.meta.uid => failed("UID", uid, &old.meta.uid, "deleted and then recreated"),
         (_, Some(version)) if *version != old.revision.to_string() => {
-            failed("ResourceVersion", version, &old.revision.to_string())
+            failed("ResourceVersion", version, &old.revision.to_string(), "modified")
         }
         _ => Ok(()),
     }

@@ -10,7 +10,7 @@ mod update;
 
 use std::sync::Arc;
 
-use object::{ApiError, Result, Value};
+use object::{ApiError, Result, Time, Value};
 use schema::Resource;
 use store::{Key, Object};
 
@@ -56,6 +56,19 @@ pub enum FieldValidation {
     Warn,
     /// Refuse the request.
     Strict,
+}
+
+/// Who owns the fields that a write changes.
+fn writer<'a>(target: &'a Target, options: &'a WriteOptions, now: Time) -> schema::apply::Writer<'a> {
+    let resource = &target.resource;
+    schema::apply::Writer {
+        manager: &options.field_manager,
+        subresource: &target.subresource,
+        kind: &resource.kind,
+        ty: resource.ty(),
+        reset: schema::apply::reset_fields(resource.has_status(), &target.subresource),
+        now,
+    }
 }
 
 impl Target {

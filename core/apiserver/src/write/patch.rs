@@ -1,6 +1,6 @@
 //! Changing objects by patches.
 
-use object::{ApiError, Result, Time, Value};
+use object::{Result, Time, Value};
 
 use super::{Target, WriteOptions};
 use crate::convert;
@@ -45,20 +45,50 @@ impl ApiServer {
         patch: Value,
         options: &WriteOptions,
     ) -> Result<(Value, Vec<String>)> {
+        if kind == PatchKind::Apply {
+            return self.apply(now, user, target, patch, options);
+        }
         let old = self.stored(target)?;
         let resource = &target.resource;
         let mut new = convert::from_storage(resource, old.value());
         match kind {
             PatchKind::Json => object::patch::json::apply(&mut new, &patch)?,
             PatchKind::Merge => object::patch::merge::apply(&mut new, patch)?,
-            PatchKind::Strategic => schema::strategic::apply(&mut new, patch, resource.ty())?,
-            PatchKind::Apply => return Err(ApiError::unsupported_media_type("the body of the request was in an unknown format")),
+            PatchKind::Strategic | PatchKind::Apply => schema::strategic::apply(&mut new, patch, resource.ty())?,
         }
         let decoded = schema::decode::from_value(resource.ty(), new).map_err(|e| body::undecodable(e, resource))?;
-        let body::Body { mut object, warnings } = body::checked(decoded, resource, options.field_validation)?;
-        schema::default::default(resource, &mut object);
-        let new = convert::to_storage(resource, object);
-        let changed = self.replace(now, user, target, &old, new, options)?;
+        let body::Body { object, warnings } = body::checked(decoded, resource, options.field_validation)?;
+        let changed = self.replace(now, user, target, &old, object, options)?;
         Ok((changed, warnings))
+    }
+
+    /// Server-side apply: creates the object where it is missing.
+    fn apply(
+        &mut self,
+        now: Time,
+        user: &UserInfo,
+        target: &Target,
+        patch: Value,
+        options: &WriteOptions,
+    ) -> Result<(Value, Vec<String>)> {
+        let resource = &target.resource;
+        let old = self.store.get(&target.key()).cloned();
+        if old.is_none() && !target.subresource.is_empty() {
+            return Err(target.not_found());
+        }
+        super::update::check_names(target, &patch)?;
+        let decoded = schema::decode::from_value(resource.ty(), patch.clone()).map_err(|e| body::undecodable(e, resource))?;
+        let warnings = body::checked(decoded, resource, options.field_validation)?.warnings;
+        let live = old.as_ref().map(|old| convert::from_storage(resource, old.value()));
+        let applied = schema::apply::apply(live.as_ref(), patch, &super::writer(target, options, now), options.force)?;
+        let done = match &old {
+            None => {
+                let mut object = applied.object;
+                object::value::set(&mut object, &["metadata", "name"], target.name.as_str());
+                self.create_owned(now, user, target, object, options, true)?
+            }
+            Some(old) => self.replace_owned(now, user, target, old, applied.object, options, true)?,
+        };
+        Ok((done, warnings))
     }
 }

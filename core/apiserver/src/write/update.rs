@@ -6,7 +6,7 @@ use object::value::{self, str_at};
 use object::{ApiError, Result, Time, Value};
 use store::Object;
 
-use super::{Target, WriteOptions};
+use super::{Target, WriteOptions, writer};
 use crate::convert;
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
@@ -28,14 +28,25 @@ impl ApiServer {
     ) -> Result<Value> {
         let old = self.stored(target)?;
         check_names(target, &body)?;
-        let mut body = body;
-        schema::default::default(&target.resource, &mut body);
-        let new = convert::to_storage(&target.resource, body);
-        self.replace(now, user, target, &old, new, options)
+        self.replace(now, user, target, &old, body, options)
     }
 
-    /// Puts `new` (in the storage version) in the place of `old`: the common end of update and patch.
+    /// Puts `new` (in the version of the path) in the place of `old`: the common end of update and patch.
     pub(crate) fn replace(
+        &mut self,
+        now: Time,
+        user: &UserInfo,
+        target: &Target,
+        old: &Arc<Object>,
+        new: Value,
+        options: &WriteOptions,
+    ) -> Result<Value> {
+        self.replace_owned(now, user, target, old, new, options, false)
+    }
+
+    /// As [`ApiServer::replace`]; `owned` says that managedFields are right already, as server-side apply leaves them.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn replace_owned(
         &mut self,
         now: Time,
         _user: &UserInfo,
@@ -43,27 +54,21 @@ impl ApiServer {
         old: &Arc<Object>,
         mut new: Value,
         options: &WriteOptions,
+        owned: bool,
     ) -> Result<Value> {
         let resource = &target.resource;
-        let said = str_at(&new, &["metadata", "resourceVersion"]);
-        if !said.is_empty() && said.parse::<u64>().is_err() {
-            return Err(ApiError::new(500, object::Reason::Unknown, crate::edge::list::go_parse_uint(said)));
-        }
-        if !said.is_empty() && said != "0" && said != old.revision.to_string() {
-            return Err(ApiError::modified(&resource.group_resource(), &target.name));
-        }
-        let said = str_at(&new, &["metadata", "uid"]);
-        if !said.is_empty() && said != old.meta.uid {
-            let why = format!("Precondition failed: UID in precondition: {said}, UID in object meta: {}", old.meta.uid);
-            return Err(ApiError::conflict(&resource.group_resource(), &target.name, &why));
-        }
+        check_preconditions(target, old, &new)?;
+        convert::label(&mut new, &resource.kind);
+        schema::default::default(resource, &mut new);
         let before = old.value();
         keep_system_metadata(&before, &mut new);
-        strategy::prepare_for_update(resource, &target.subresource, &before, &mut new);
-        if new == before {
-            return Ok(convert::from_storage(resource, new));
+        if !owned {
+            let live = convert::from_storage(resource, before.clone());
+            schema::apply::update(Some(&live), &mut new, &writer(target, options, now));
         }
-        if options.dry_run {
+        let mut new = convert::to_storage(resource, new);
+        strategy::prepare_for_update(self, resource, &target.subresource, &before, &mut new)?;
+        if new == before || options.dry_run {
             return Ok(convert::from_storage(resource, new));
         }
         if strategy::is_finished(&new) {
@@ -71,12 +76,34 @@ impl ApiServer {
             return Ok(convert::from_storage(resource, new));
         }
         let stored = self.commit(old.key.clone(), new);
-        let _ = now;
         Ok(convert::from_storage(resource, stored.value()))
     }
 }
 
-fn check_names(target: &Target, body: &Value) -> Result<()> {
+/// What the sent object says of the stored one must hold.
+fn check_preconditions(target: &Target, old: &Object, new: &Value) -> Result<()> {
+    let resource = &target.resource;
+    let said = str_at(new, &["metadata", "resourceVersion"]);
+    if !said.is_empty() && said.parse::<u64>().is_err() {
+        return Err(ApiError::new(500, object::Reason::Unknown, crate::edge::list::go_parse_uint(said)));
+    }
+    if !said.is_empty() && said != "0" && said != old.revision.to_string() {
+        return Err(ApiError::modified(&resource.group_resource(), &target.name));
+    }
+    let said = str_at(new, &["metadata", "uid"]);
+    if !said.is_empty() && said != old.meta.uid {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in \
+             precondition: {said}, UID in object meta: {}",
+            store::registry_key(&old.key),
+            old.meta.uid
+        );
+        return Err(ApiError::conflict(&resource.group_resource(), &target.name, &why));
+    }
+    Ok(())
+}
+
+pub(super) fn check_names(target: &Target, body: &Value) -> Result<()> {
     let name = str_at(body, &["metadata", "name"]);
     if !name.is_empty() && name != target.name {
         let message = format!("the name of the object ({name}) does not match the name on the URL ({})", target.name);

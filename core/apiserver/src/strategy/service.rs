@@ -1,0 +1,169 @@
+//! Services: addresses and node ports from the configured ranges.
+//!
+//! <https://kubernetes.io/docs/concepts/services-networking/cluster-ip-allocation/>
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use object::value::{self, at, i64_at, list_at, str_at};
+use object::{ApiError, Cause, GroupResource, GroupVersionKind, Result, Value, json};
+
+use crate::server::ApiServer;
+
+/// Kubernetes' default `--service-node-port-range`.
+const NODE_PORTS: std::ops::RangeInclusive<i64> = 30000..=32767;
+
+fn services() -> GroupResource {
+    GroupResource::new("", "services")
+}
+
+/// Gives a Service what its type needs. `old` is the Service before an update.
+pub fn allocate(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> Result<()> {
+    let kind = str_at(service, &["spec", "type"]).to_owned();
+    if kind == "ExternalName" {
+        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            if old.is_some_and(|o| at(o, &["spec", field]) == at(service, &["spec", field])) {
+                value::remove(service, &["spec", field]);
+            }
+        }
+        return Ok(());
+    }
+    cluster_ip(api, old, service)?;
+    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
+        node_ports(api, old, service)?;
+    } else if old.is_some_and(|o| matches!(str_at(o, &["spec", "type"]), "NodePort" | "LoadBalancer")) {
+        let mut ports = list_at(service, &["spec", "ports"]).to_vec();
+        ports.iter_mut().for_each(|p| drop(value::remove(p, &["nodePort"])));
+        value::set(service, &["spec", "ports"], ports);
+    }
+    Ok(())
+}
+
+fn cluster_ip(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> Result<()> {
+    let mut given = str_at(service, &["spec", "clusterIP"]).to_owned();
+    if given.is_empty() {
+        given = list_at(service, &["spec", "clusterIPs"]).first().and_then(Value::as_str).unwrap_or_default().to_owned();
+    }
+    let kept = old.map(|o| str_at(o, &["spec", "clusterIP"])).filter(|ip| !ip.is_empty()).map(str::to_owned);
+    let ip = match (given.as_str(), kept) {
+        ("", Some(kept)) => kept,
+        ("", None) => {
+            let used = used_addresses(api);
+            draw_address(api, &used).ok_or_else(|| ApiError::internal("failed to allocate a serviceIP: range is full"))?
+        }
+        ("None", _) => "None".to_owned(),
+        (asked, Some(kept)) if asked == kept => kept,
+        (asked, _) => {
+            reserve(api, service, asked)?;
+            asked.to_owned()
+        }
+    };
+    value::set(service, &["spec", "clusterIP"], ip.as_str());
+    value::set(service, &["spec", "clusterIPs"], json!([ip]));
+    if list_at(service, &["spec", "ipFamilies"]).is_empty() {
+        value::set(service, &["spec", "ipFamilies"], json!(["IPv4"]));
+    }
+    if at(service, &["spec", "ipFamilyPolicy"]).is_none() {
+        value::set(service, &["spec", "ipFamilyPolicy"], "SingleStack");
+    }
+    Ok(())
+}
+
+fn used_addresses(api: &ApiServer) -> BTreeSet<String> {
+    api.store.list(&services(), None).map(|s| str_at(&s.value(), &["spec", "clusterIP"]).to_owned()).collect()
+}
+
+/// First address and number of addresses of the range.
+fn range(cidr: &str) -> Option<(u32, u32)> {
+    let (address, bits) = cidr.split_once('/')?;
+    let bits: u32 = bits.parse().ok().filter(|b| (8..=30).contains(b))?;
+    let address = u32::from(address.parse::<Ipv4Addr>().ok()?);
+    let size = 1u32 << (32 - bits);
+    Some((address & !(size - 1), size))
+}
+
+/// The first address of the range belongs to the `kubernetes` Service.
+pub fn first_address(cidr: &str) -> Option<String> {
+    range(cidr).map(|(base, _)| Ipv4Addr::from(base + 1).to_string())
+}
+
+/// A free address; the lower part of the range is left to Services that name theirs, as long as the upper part has any.
+fn draw_address(api: &mut ApiServer, used: &BTreeSet<String>) -> Option<String> {
+    let (base, size) = range(&api.settings.service_cidr)?;
+    let named = (size / 16).clamp(16, 256).min(size / 2);
+    for (from, to) in [(named, size - 1), (1, named)] {
+        let span = to - from;
+        let start = api.rng.below(u64::from(span)) as u32;
+        let free = (0..span)
+            .map(|i| base + from + (start + i) % span)
+            .map(|a| Ipv4Addr::from(a).to_string())
+            .find(|a| !used.contains(a));
+        if free.is_some() {
+            return free;
+        }
+    }
+    None
+}
+
+fn reserve(api: &ApiServer, service: &Value, asked: &str) -> Result<()> {
+    let why = match (asked.parse::<Ipv4Addr>(), range(&api.settings.service_cidr)) {
+        (Ok(ip), Some((base, size))) if (base + 1..base + size - 1).contains(&u32::from(ip)) => {
+            if !used_addresses(api).contains(asked) {
+                return Ok(());
+            }
+            format!("failed to allocate IP {asked}: provided IP is already allocated")
+        }
+        _ => format!(
+            "failed to allocate IP {asked}: the provided IP ({asked}) is not in the valid range. The range of valid IPs is {}",
+            api.settings.service_cidr
+        ),
+    };
+    let cause = Cause::invalid("spec.clusterIPs", &json!([asked]), &why);
+    Err(ApiError::invalid(&GroupVersionKind::new("", "v1", "Service"), str_at(service, &["metadata", "name"]), vec![cause]))
+}
+
+fn node_ports(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> Result<()> {
+    let name = (str_at(service, &["metadata", "namespace"]).to_owned(), str_at(service, &["metadata", "name"]).to_owned());
+    let mut used: BTreeSet<i64> = BTreeSet::new();
+    for other in
+        api.store.list(&services(), None).filter(|s| (&*s.key.namespace, &*s.key.name) != (name.0.as_str(), name.1.as_str()))
+    {
+        used.extend(list_at(&other.value(), &["spec", "ports"]).iter().filter_map(|p| i64_at(p, &["nodePort"])));
+    }
+    let mut ports = list_at(service, &["spec", "ports"]).to_vec();
+    let before: Vec<Value> = old.map(|o| list_at(o, &["spec", "ports"]).to_vec()).unwrap_or_default();
+    for (i, port) in ports.iter_mut().enumerate() {
+        let kept = before
+            .iter()
+            .find(|b| ["port", "protocol"].iter().all(|k| b.get(k) == port.get(k)))
+            .and_then(|b| i64_at(b, &["nodePort"]));
+        let number = match i64_at(port, &["nodePort"]).filter(|n| *n != 0).or(kept) {
+            Some(asked) => {
+                let why = if !NODE_PORTS.contains(&asked) {
+                    "provided port is not in the valid range. The range of valid ports is 30000-32767"
+                } else if used.contains(&asked) {
+                    "provided port is already allocated"
+                } else {
+                    ""
+                };
+                if !why.is_empty() {
+                    let cause = Cause::invalid(format!("spec.ports[{i}].nodePort"), &json!(asked), why);
+                    return Err(ApiError::invalid(&GroupVersionKind::new("", "v1", "Service"), &name.1, vec![cause]));
+                }
+                asked
+            }
+            None => {
+                let span = NODE_PORTS.end() - NODE_PORTS.start() + 1;
+                let start = api.rng.below(span.unsigned_abs()) as i64;
+                (0..span)
+                    .map(|k| NODE_PORTS.start() + (start + k) % span)
+                    .find(|p| !used.contains(p))
+                    .ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?
+            }
+        };
+        used.insert(number);
+        value::set(port, &["nodePort"], number);
+    }
+    value::set(service, &["spec", "ports"], ports);
+    Ok(())
+}
