@@ -2,6 +2,14 @@
 //!
 //! It is a client of the Kubernetes API and of nothing else: it never touches the control plane in its own process.
 
+pub mod cgroup;
+pub mod image;
+pub mod layout;
+mod message;
+mod mounts;
+pub mod process;
+pub mod runtime;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -39,4 +47,10 @@ pub async fn run(config: NodeConfig, mut shutdown: watch::Receiver<bool>) -> any
     let _ = config;
     shutdown.wait_for(|down| *down).await?;
     Ok(())
+}
+
+/// The time.
+fn now() -> object::Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    object::Time::from_millis(since.as_millis() as u64)
 }
