@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::engine::{Kind, wasm};
 use crate::install::Install;
+use crate::node;
 use crate::server::{JournalKind, Options, Server};
 
 /// Name of the node that `up` runs.
@@ -38,6 +39,14 @@ enum Command {
     Up(Up),
     /// Compile the control plane and the built-in images for this machine.
     Precompile,
+    /// Compile one program of an image.
+    #[command(hide = true)]
+    PrecompileImage {
+        /// A component or core module.
+        wasm: PathBuf,
+        /// Where the code goes.
+        output: PathBuf,
+    },
     /// Say which version this is.
     Version,
 }
@@ -75,6 +84,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Up(arguments) => up(arguments),
         Command::Precompile => precompile(),
+        Command::PrecompileImage { wasm, output } => node::image::compile::precompile(&wasm, &output),
         Command::Version => {
             println!("wasmkube {} (Kubernetes v1.35)", env!("CARGO_PKG_VERSION"));
             Ok(())
@@ -91,6 +101,7 @@ pub fn main() -> ExitCode {
 
 fn precompile() -> Result<()> {
     let install = Install::find()?;
+    node::image::compile::precompile_built_in(&install)?;
     wasm::precompile(&install.control_plane(), &install.control_plane_precompiled())
 }
 

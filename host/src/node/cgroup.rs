@@ -113,10 +113,7 @@ impl Group {
     pub fn usage(&self) -> Usage {
         let number = |file: &str| self.read(file).and_then(|text| text.trim().parse().ok());
         if self.version == 1 {
-            Usage {
-                cpu_nanos: number("cpuacct.usage").unwrap_or(0),
-                memory: number("memory.usage_in_bytes").unwrap_or(0),
-            }
+            Usage { cpu_nanos: number("cpuacct.usage").unwrap_or(0), memory: number("memory.usage_in_bytes").unwrap_or(0) }
         } else {
             let cpu = self.read("cpu.stat").and_then(|text| field(&text, "usage_usec")).unwrap_or(0);
             Usage { cpu_nanos: cpu.saturating_mul(1000), memory: number("memory.current").unwrap_or(0) }

@@ -13,12 +13,16 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::unix::pipe;
 use wasmkube_runner::spec::Spec;
 
 use super::cgroup::Group;
+
+/// The flag of `clone3`; `libc` has it in a type that is too small.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Which process: its id and when it began, in clock ticks since the machine started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +110,7 @@ fn spawn_in(runner: &Path, group: &Path) -> io::Result<Spawned> {
     let environment = [std::ptr::null::<libc::c_char>()];
     // SAFETY: an all-zero clone_args is valid: no stack (the child goes on with a copy of ours), no flags.
     let mut clone: libc::clone_args = unsafe { std::mem::zeroed() };
-    clone.flags = libc::CLONE_INTO_CGROUP as u64;
+    clone.flags = CLONE_INTO_CGROUP;
     clone.exit_signal = libc::SIGCHLD as u64;
     clone.cgroup = directory.as_raw_fd() as u64;
     // SAFETY: the child has a copy of this process with one thread. It calls nothing but system calls, with pointers made
@@ -136,8 +140,9 @@ impl Process {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: as above; nobody else has this descriptor.
-        let pidfd = AsyncFd::new(unsafe { OwnedFd::from_raw_fd(fd as i32) })?;
+        // SAFETY: as above; nobody else has this descriptor, and it stays open for as long as it is registered.
+        let pidfd = unsafe { AsyncFd::register_with_interest(OwnedFd::from_raw_fd(fd as i32), Interest::READABLE) };
+        let pidfd = pidfd.map_err(io::Error::from)?;
         Ok(Process { identity: Identity { pid, began: began(pid).unwrap_or(0) }, pidfd })
     }
 

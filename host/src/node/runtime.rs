@@ -26,6 +26,8 @@ use super::{message, mounts, now};
 /// A log is rotated at this size, and so many files are kept: Kubernetes' defaults.
 const LOG_BYTES: u64 = 10 << 20;
 const LOG_FILES: u32 = 5;
+/// How often it is looked whether all have ended.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 /// Open files of one container.
 const OPEN_FILES: u64 = 4096;
 
@@ -126,20 +128,25 @@ impl Runtime {
         self.signal(id, libc::SIGKILL);
     }
 
-    /// Ends all containers: first by asking, then, after `patience`, by force.
+    /// Whether a container's process has not ended yet.
+    pub fn is_running(&self, id: &ContainerId) -> bool {
+        self.lock().contains_key(id)
+    }
+
+    /// Ends all containers: first by asking, then, after `patience`, by force. Removes this node's cgroups.
     pub async fn stop_all(&self, patience: std::time::Duration) {
-        let all: Vec<Arc<Process>> = self.lock().values().cloned().collect();
         for signal in [libc::SIGTERM, libc::SIGKILL] {
-            all.iter().for_each(|process| process.signal(signal));
+            self.lock().values().for_each(|process| process.signal(signal));
             let ended = async {
-                for process in &all {
-                    process.ended().await;
+                while !self.lock().is_empty() {
+                    tokio::time::sleep(LOOK).await;
                 }
             };
             if tokio::time::timeout(patience, ended).await.is_ok() {
                 break;
             }
         }
+        self.cgroups.clean();
     }
 
     /// Removes the files of a run.
@@ -169,13 +176,7 @@ impl Runtime {
                 continue;
             };
             let containers = self.found_containers(&uid);
-            pods.push(FoundPod {
-                uid: uid.into(),
-                namespace: record.namespace,
-                name: record.name,
-                ips: record.ips,
-                containers,
-            });
+            pods.push(FoundPod { uid: uid.into(), namespace: record.namespace, name: record.name, ips: record.ips, containers });
         }
         pods
     }

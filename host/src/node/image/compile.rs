@@ -11,6 +11,8 @@ use wasi_preview1_component_adapter_provider::{
 };
 use wasmkube_runner::engine;
 
+use crate::install::Install;
+
 /// The subcommand of `wasmkube` that compiles one program.
 pub const SUBCOMMAND: &str = "precompile-image";
 
@@ -61,6 +63,17 @@ pub fn precompile(wasm: &Path, output: &Path) -> Result<()> {
     let fresh = output.with_extension("new");
     fs::write(&fresh, code).with_context(|| format!("cannot write {}", fresh.display()))?;
     fs::rename(&fresh, output)?;
+    Ok(())
+}
+
+/// Compiles all built-in images.
+pub fn precompile_built_in(install: &Install) -> Result<()> {
+    for entry in fs::read_dir(install.images()).into_iter().flatten().flatten() {
+        let wasm = entry.path();
+        if wasm.extension().is_some_and(|extension| extension == "wasm") {
+            precompile(&wasm, &wasm.with_extension("cwasm"))?;
+        }
+    }
     Ok(())
 }
 

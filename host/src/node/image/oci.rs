@@ -1,7 +1,6 @@
 //! Images in an OCI layout directory: the CNCF layout for WebAssembly (`application/wasm` layers), the Bytecode Alliance's
 //! component layers, and ordinary images from scratch that hold one `.wasm` file.
 
-use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -79,7 +78,8 @@ impl Layout<'_> {
         for layer in layers.iter().rev() {
             let bytes = self.blob(layer)?;
             let bytes = if bytes.starts_with(&[0x1f, 0x8b]) { gunzip(&bytes)? } else { bytes };
-            if let Some(program) = tar::find(&bytes, |path| path.ends_with(".wasm") && wanted.is_none_or(|wanted| wanted == path)) {
+            if let Some(program) = tar::find(&bytes, |path| path.ends_with(".wasm") && wanted.is_none_or(|wanted| wanted == path))
+            {
                 return Ok(program.to_vec());
             }
         }
@@ -119,6 +119,8 @@ fn run_config(config: &Value) -> Config {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use serde_json::json;
 
     use super::*;
