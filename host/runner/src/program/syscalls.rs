@@ -110,6 +110,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_accept4,
     libc::SYS_getsockname,
     libc::SYS_getpeername,
+    libc::SYS_socketpair,
     libc::SYS_setsockopt,
     libc::SYS_getsockopt,
     libc::SYS_sendto,
