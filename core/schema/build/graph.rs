@@ -67,7 +67,10 @@ fn sorted(group: &Group) -> Vec<(&String, &Resource)> {
 
 impl Graph {
     fn text(&mut self, schema: &Value) -> u32 {
-        let text = schema["description"].as_str().unwrap_or("");
+        self.text_id(schema["description"].as_str().unwrap_or(""))
+    }
+
+    fn text_id(&mut self, text: &str) -> u32 {
         if let Some(id) = self.text_ids.get(text) {
             return *id;
         }
@@ -157,17 +160,17 @@ impl Graph {
     }
 
     /// The description of a field.
-    fn described(&self, name: &str, field: &str) -> Result<&'static str> {
+    fn described(&self, name: &str, field: &str) -> Result<u32> {
         let node = self.names.get(name).and_then(|id| self.nodes.get(*id as usize));
         if let Some(NodeModel { shape: ShapeModel::Struct(fields), .. }) = node
             && let Some(found) = fields.iter().find(|f| f.name == field)
         {
-            return Ok(self.texts[found.text as usize]);
+            return Ok(found.text);
         }
         Err(format!("no field {name}.{field} to describe a column").into())
     }
 
-    fn resource(&self, group: &Group, key: &str, from: &Resource) -> Result<ResourceModel<'static>> {
+    fn resource(&mut self, group: &Group, key: &str, from: &Resource) -> Result<ResourceModel<'static>> {
         let (version, resource) = key.split_once('/').ok_or_else(|| format!("{key} is not version/resource"))?;
         let type_name = format!("{}.{version}.{}", group.package, from.kind);
         let node = *self.names.get(&type_name).ok_or_else(|| format!("no type {type_name}"))?;
@@ -186,17 +189,17 @@ impl Graph {
         let mut columns = Vec::new();
         for c in &from.columns {
             const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
-            let description = match (&c.doc, c.name.as_str(), c.format.as_str()) {
+            let text = match (&c.doc, c.name.as_str(), c.format.as_str()) {
                 (Some(path), _, _) => {
                     let (name, field) = path.rsplit_once('.').unwrap_or((path, ""));
                     self.described(&format!("{}.{name}", group.package), field)?
                 }
                 (None, _, "name") => self.described(META, "name")?,
                 (None, "Age", _) if c.description.is_empty() => self.described(META, "creationTimestamp")?,
-                _ => keep(c.description.as_str()),
+                _ => self.text_id(&c.description),
             };
             let (name, kind, format) = (keep(c.name.as_str()), keep(c.kind.as_str()), keep(c.format.as_str()));
-            columns.push(ColumnModel { name, kind, format, priority: c.priority, description });
+            columns.push(ColumnModel { name, kind, format, priority: c.priority, text });
         }
         Ok(ResourceModel {
             group: keep(group.name.as_str()),

@@ -27,7 +27,7 @@ pub(crate) fn load() -> (Vec<Group>, Vec<Resource>, Arc<Types>) {
         .iter()
         .map(|g| Group { name: g.name.into(), versions: g.versions.iter().map(|v| Arc::from(*v)).collect() })
         .collect();
-    let resources = model.resources.iter().map(|r| resource(r, &types)).collect();
+    let resources = model.resources.iter().map(|r| resource(&model, r, &types)).collect();
     (groups, resources, types)
 }
 
@@ -98,7 +98,7 @@ fn texts(from: &[&'static str]) -> Vec<Text> {
     from.iter().map(|t| Text::Borrowed(*t)).collect()
 }
 
-fn resource(from: &ResourceModel<'static>, types: &Arc<Types>) -> Resource {
+fn resource(model: &Model<'static>, from: &ResourceModel<'static>, types: &Arc<Types>) -> Resource {
     let kind = GroupVersionKind::new(from.group, from.version, from.kind);
     // `group/version/resource`, or `version/resource` for the core group.
     let parts: Vec<&str> = from.stored_as.split('/').collect();
@@ -139,7 +139,7 @@ fn resource(from: &ResourceModel<'static>, types: &Arc<Types>) -> Resource {
                 kind: Text::Borrowed(c.kind),
                 format: Text::Borrowed(c.format),
                 priority: c.priority,
-                description: Text::Borrowed(c.description),
+                description: Text::Borrowed(model.texts.get(c.text as usize).copied().unwrap_or("")),
             })
             .collect(),
         storage,

@@ -179,6 +179,6 @@ pub struct ColumnModel<'a> {
     pub format: &'a str,
     /// 0 is always shown, others only when wide.
     pub priority: u8,
-    /// What the column says.
-    pub description: &'a str,
+    /// Position of the description.
+    pub text: u32,
 }

@@ -11,6 +11,7 @@ mod config;
 mod container;
 mod errors;
 mod metadata;
+mod others;
 mod pod;
 mod pod_update;
 mod probe;
@@ -44,6 +45,19 @@ pub fn update(resource: &Resource, object: &Value, old: &Value, subresource: &st
         "" | "ephemeralcontainers" | "resize" => {
             pod_or_spec(&mut errors, resource, object, old, subresource);
         }
+        _ => {}
+    }
+    errors.take()
+}
+
+/// What is wrong with an object that is an action and is never stored (reviews, and bodies of subresources such as
+/// TokenRequest): it needs no name.
+pub fn action(group: &str, kind: &str, object: &Value) -> Vec<Cause> {
+    let mut errors = Errors::default();
+    match (group, kind) {
+        ("authentication.k8s.io", "TokenRequest") => others::token_request(&mut errors, object),
+        ("authorization.k8s.io", "SelfSubjectRulesReview") => {}
+        ("authorization.k8s.io", kind) => others::access_review(&mut errors, object, kind),
         _ => {}
     }
     errors.take()
@@ -90,6 +104,15 @@ fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&V
         ("coordination.k8s.io", "Lease") => config::lease(e, object),
         ("networking.k8s.io", "NetworkPolicy") => service::network_policy(e, object),
         ("networking.k8s.io", "Ingress") => service::ingress(e, object),
+        ("networking.k8s.io", "IngressClass") => others::ingress_class(e, object, old),
+        ("", "Node") => others::node(e, object),
+        ("", "Endpoints") => others::endpoints(e, object),
+        ("discovery.k8s.io", "EndpointSlice") => others::endpoint_slice(e, object, old),
+        ("node.k8s.io", "RuntimeClass") => others::runtime_class(e, object, old),
+        ("storage.k8s.io", "CSIDriver") => others::csi_driver(e, object),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration") => {
+            others::webhooks(e, object);
+        }
         _ => {}
     }
 }

@@ -1,6 +1,8 @@
 //! Holds defaulting against recorded answers of a real server, where they are at hand (`../shared` beside the repository).
 //! What admission, allocation and controllers add is taken out of the recording first.
 
+#![allow(clippy::disallowed_methods, reason = "tests read recordings")]
+
 use std::path::PathBuf;
 
 use object::{GroupVersionResource, Value};

@@ -5,6 +5,9 @@ use object::{Value, json};
 /// Core name, name in `events.k8s.io`, what Go writes where the field is empty (in core, in events).
 type Rename = (&'static str, &'static str, fn() -> Option<Value>, fn() -> Option<Value>);
 
+/// Where a field comes from, where it goes, and what is written there where it is empty.
+type Move = (&'static str, &'static str, fn() -> Option<Value>);
+
 fn nothing() -> Option<Value> {
     None
 }
@@ -41,7 +44,7 @@ pub(super) fn to_events(event: &mut Value) {
     rename(event, |(core, events, _, written)| (*core, *events, *written));
 }
 
-fn rename(event: &mut Value, direction: fn(&Rename) -> (&'static str, &'static str, fn() -> Option<Value>)) {
+fn rename(event: &mut Value, direction: fn(&Rename) -> Move) {
     let Some(map) = event.as_object_mut() else { return };
     for rename in &RENAMES {
         let (from, to, written) = direction(rename);

@@ -1,0 +1,204 @@
+//! Kinds with few rules: nodes, endpoints, drivers, runtime classes, webhooks and reviews.
+
+use object::{Value, names};
+
+use super::errors::{Errors, Path, items, text};
+use super::{deep, field, probe, selector};
+
+pub(super) fn node(e: &mut Errors, object: &Value) {
+    let spec = Path::root("spec");
+    let list = spec.child("taints");
+    let mut seen = std::collections::BTreeSet::new();
+    for (i, taint) in items(deep(object, &["spec", "taints"])).iter().enumerate() {
+        let path = list.index(i);
+        e.name(&path.child("key"), text(field(taint, "key")), names::qualified_name);
+        e.name(&path.child("value"), text(field(taint, "value")), names::label_value);
+        let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+        let effect = field(taint, "effect");
+        e.one_of(&path.child("effect"), effect, &effects);
+        if !seen.insert((text(field(taint, "key")), text(effect))) {
+            e.duplicate(&path, taint);
+        }
+    }
+}
+
+pub(super) fn endpoint_slice(e: &mut Errors, object: &Value, old: Option<&Value>) {
+    let kind = field(object, "addressType");
+    e.one_of(&Path::root("addressType"), kind, &["FQDN", "IPv4", "IPv6"]);
+    let list = Path::root("endpoints");
+    for (i, endpoint) in items(field(object, "endpoints")).iter().enumerate() {
+        let path = list.index(i);
+        let addresses = items(field(endpoint, "addresses"));
+        let at = path.child("addresses");
+        if addresses.is_empty() {
+            e.required(&at, "must contain at least 1 address");
+        }
+        for (i, address) in addresses.iter().enumerate() {
+            match text(kind) {
+                "FQDN" => e.name(&at.index(i), text(address), names::dns1123_subdomain),
+                _ => super::service::ip(e, address, &at.index(i)),
+            }
+        }
+    }
+    let list = Path::root("ports");
+    let mut seen = std::collections::BTreeSet::new();
+    for (i, port) in items(field(object, "ports")).iter().enumerate() {
+        let path = list.index(i);
+        let name = text(field(port, "name"));
+        if !name.is_empty() {
+            e.name(&path.child("name"), name, names::dns1123_label);
+        }
+        if !seen.insert(name) {
+            e.duplicate(&path.child("name"), &name.into());
+        }
+        e.one_of_if_any(&path.child("protocol"), field(port, "protocol"), &["SCTP", "TCP", "UDP"]);
+    }
+    if let Some(old) = old {
+        e.immutable(&Path::root("addressType"), kind, field(old, "addressType"));
+    }
+}
+
+pub(super) fn endpoints(e: &mut Errors, object: &Value) {
+    let subsets = Path::root("subsets");
+    for (i, subset) in items(field(object, "subsets")).iter().enumerate() {
+        let path = subsets.index(i);
+        let (ready, waiting) = (items(field(subset, "addresses")), items(field(subset, "notReadyAddresses")));
+        if ready.is_empty() && waiting.is_empty() {
+            e.required(&path, "must specify `addresses` or `notReadyAddresses`");
+        }
+        for (key, addresses) in [("addresses", ready), ("notReadyAddresses", waiting)] {
+            let list = path.child(key);
+            for (i, address) in addresses.iter().enumerate() {
+                super::service::ip(e, field(address, "ip"), &list.index(i).child("ip"));
+            }
+        }
+        let ports = items(field(subset, "ports"));
+        let list = path.child("ports");
+        for (i, port) in ports.iter().enumerate() {
+            let path = list.index(i);
+            match text(field(port, "name")) {
+                "" if ports.len() > 1 => e.required(&path.child("name"), ""),
+                "" => {}
+                name => e.name(&path.child("name"), name, names::dns1123_label),
+            }
+            probe::port(e, field(port, "port"), &path.child("port"));
+            e.one_of(&path.child("protocol"), field(port, "protocol"), &["SCTP", "TCP", "UDP"]);
+        }
+    }
+}
+
+pub(super) fn runtime_class(e: &mut Errors, object: &Value, old: Option<&Value>) {
+    e.name(&Path::root("handler"), text(field(object, "handler")), names::dns1123_label);
+    if let Some(old) = old {
+        e.immutable(&Path::root("handler"), field(object, "handler"), field(old, "handler"));
+    }
+}
+
+pub(super) fn ingress_class(e: &mut Errors, object: &Value, old: Option<&Value>) {
+    let (spec, path) = (field(object, "spec"), Path::root("spec"));
+    let controller = field(spec, "controller");
+    let at = path.child("controller");
+    if text(controller).len() > 250 {
+        e.too_long(&at, 250);
+    }
+    match text(controller) {
+        "" => e.required(&at, ""),
+        name if !name.contains('/') => {
+            e.invalid(&at, controller, "must be a domain-prefixed path (such as \"acme.io/foo\")");
+        }
+        _ => {}
+    }
+    if let Some(old) = old {
+        e.immutable(&at, controller, deep(old, &["spec", "controller"]));
+    }
+}
+
+pub(super) fn csi_driver(e: &mut Errors, object: &Value) {
+    let (spec, path) = (field(object, "spec"), Path::root("spec"));
+    let list = path.child("volumeLifecycleModes");
+    for (i, mode) in items(field(spec, "volumeLifecycleModes")).iter().enumerate() {
+        e.one_of_if_any(&list.index(i), mode, &["Ephemeral", "Persistent"]);
+    }
+    let policies = ["File", "None", "ReadWriteOnceWithFSType"];
+    e.one_of_if_any(&path.child("fsGroupPolicy"), field(spec, "fsGroupPolicy"), &policies);
+}
+
+pub(super) fn webhooks(e: &mut Errors, object: &Value) {
+    let list = Path::root("webhooks");
+    let mut seen = std::collections::BTreeSet::new();
+    for (i, hook) in items(field(object, "webhooks")).iter().enumerate() {
+        let path = list.index(i);
+        let name = text(field(hook, "name"));
+        if name.is_empty() {
+            e.required(&path.child("name"), "");
+        } else if name.split('.').count() < 3 {
+            let detail = "should be a domain with at least three segments separated by dots";
+            e.invalid(&path.child("name"), &name.into(), detail);
+        }
+        if !name.is_empty() && !seen.insert(name) {
+            e.duplicate(&path.child("name"), &name.into());
+        }
+        e.one_of_if_any(&path.child("failurePolicy"), field(hook, "failurePolicy"), &["Fail", "Ignore"]);
+        e.one_of_if_any(&path.child("matchPolicy"), field(hook, "matchPolicy"), &["Equivalent", "Exact"]);
+        match text(field(hook, "sideEffects")) {
+            "None" | "NoneOnDryRun" => {}
+            "" => e.required(&path.child("sideEffects"), "must specify one of None, NoneOnDryRun"),
+            _ => e.unsupported(&path.child("sideEffects"), field(hook, "sideEffects"), &["None", "NoneOnDryRun"]),
+        }
+        let timeout = field(hook, "timeoutSeconds");
+        if timeout.as_i64().is_some_and(|t| !(1..=30).contains(&t)) {
+            let detail = "the timeout value must be between 1 and 30 seconds";
+            e.invalid(&path.child("timeoutSeconds"), timeout, detail);
+        }
+        for key in ["namespaceSelector", "objectSelector"] {
+            selector::label_selector(e, field(hook, key), &path.child(key));
+        }
+        let config = field(hook, "clientConfig");
+        if field(config, "url").is_null() == field(config, "service").is_null() {
+            e.required(&path.child("clientConfig"), "exactly one of url or service is required");
+        }
+        if items(field(hook, "admissionReviewVersions")).is_empty() {
+            let detail = "must specify one of v1, v1beta1";
+            e.required(&path.child("admissionReviewVersions"), detail);
+        }
+    }
+}
+
+/// `TokenRequest`, the body of `serviceaccounts/token`.
+pub(super) fn token_request(e: &mut Errors, object: &Value) {
+    let (spec, path) = (field(object, "spec"), Path::root("spec"));
+    let seconds = field(spec, "expirationSeconds");
+    let at = path.child("expirationSeconds");
+    match seconds.as_i64() {
+        Some(s) if s < 600 => e.invalid(&at, seconds, "may not specify a duration less than 10 minutes"),
+        Some(s) if s > 1 << 32 => e.invalid(&at, seconds, "may not specify a duration larger than 2^32 seconds"),
+        _ => {}
+    }
+}
+
+/// `SubjectAccessReview` and its relatives.
+pub(super) fn access_review(e: &mut Errors, object: &Value, kind: &str) {
+    let (spec, path) = (field(object, "spec"), Path::root("spec"));
+    let (resource, other) = (field(spec, "resourceAttributes"), field(spec, "nonResourceAttributes"));
+    if !resource.is_null() && !other.is_null() {
+        let part = |key: &str| text(field(other, key));
+        let shown = format!("{{\"Path\":{:?},\"Verb\":{:?}}}", part("path"), part("verb"));
+        e.invalid_shown(
+            &path.child("nonResourceAttributes"),
+            &shown,
+            "cannot be specified in combination with resourceAttributes",
+        );
+    }
+    if resource.is_null() && other.is_null() {
+        let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        e.invalid(&path.child("resourceAttributes"), &Value::Null, detail);
+    }
+    if kind != "SelfSubjectAccessReview" && text(field(spec, "user")).is_empty() && items(field(spec, "groups")).is_empty() {
+        e.invalid(&path.child("user"), &"".into(), "at least one of user or group must be specified");
+    }
+    let namespace = deep(object, &["metadata", "namespace"]);
+    if kind == "LocalSubjectAccessReview" && field(resource, "namespace") != namespace {
+        let at = path.child("resourceAttributes");
+        e.invalid(&at.child("namespace"), &text(field(resource, "namespace")).into(), "must match metadata.namespace");
+    }
+}
