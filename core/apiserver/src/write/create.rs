@@ -4,7 +4,7 @@ use object::value::{self, str_at};
 use object::{ApiError, Result, Time, Value};
 use store::Key;
 
-use super::{Target, WriteOptions, writer};
+use super::{Target, WriteOptions, validate, writer};
 use crate::admission;
 use crate::convert;
 use crate::identity::UserInfo;
@@ -63,6 +63,7 @@ impl ApiServer {
         admission::create(self, target, &mut object)?;
         strategy::prepare_for_create(self, resource, &mut object)?;
         let name = str_at(&object, &["metadata", "name"]).to_owned();
+        validate(target, &name, &object, None)?;
         let key = Key::new(&resource.storage.resource, &target.namespace, &name);
         if self.store.get(&key).is_some() {
             return Err(ApiError::already_exists(&resource.group_resource(), &name));

@@ -58,6 +58,16 @@ pub enum FieldValidation {
     Strict,
 }
 
+/// Refuses what the kind's rules forbid, with all reasons at once. Both objects are in the storage version.
+fn validate(target: &Target, name: &str, object: &Value, old: Option<&Value>) -> Result<()> {
+    let resource = &target.resource;
+    let causes = match old {
+        None => schema::validate::create(resource, object),
+        Some(old) => schema::validate::update(resource, object, old, &target.subresource),
+    };
+    if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(&resource.kind, name, causes)) }
+}
+
 /// Who owns the fields that a write changes.
 fn writer<'a>(target: &'a Target, options: &'a WriteOptions, now: Time) -> schema::apply::Writer<'a> {
     let resource = &target.resource;

@@ -6,7 +6,7 @@ use object::value::{self, str_at};
 use object::{ApiError, Result, Time, Value};
 use store::Object;
 
-use super::{Target, WriteOptions, writer};
+use super::{Target, WriteOptions, validate, writer};
 use crate::convert;
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
@@ -68,7 +68,11 @@ impl ApiServer {
         }
         let mut new = convert::to_storage(resource, new);
         strategy::prepare_for_update(self, resource, &target.subresource, &before, &mut new)?;
-        if new == before || options.dry_run {
+        if new == before {
+            return Ok(convert::from_storage(resource, new));
+        }
+        validate(target, &target.name, &new, Some(&before))?;
+        if options.dry_run {
             return Ok(convert::from_storage(resource, new));
         }
         if strategy::is_finished(&new) {
