@@ -1,6 +1,6 @@
 //! Requests to the API and their answers.
 
-use object::{ApiError, Bytes, Map, Reason, Value};
+use object::{ApiError, Bytes, Reason, Value};
 
 use crate::discovery::Mapping;
 use crate::transport::{Request, Response};
@@ -177,9 +177,4 @@ pub(crate) fn path(mapping: &Mapping, namespace: &str, name: &str) -> String {
 pub(crate) fn not_found(mapping: &Mapping, name: &str) -> Failure {
     let resource = object::GroupResource::new(&mapping.group, &mapping.resource);
     Failure::from(&*ApiError::not_found(&resource, name))
-}
-
-/// `{"metadata": {...}}` and the like: an object from its fields.
-pub(crate) fn object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
-    Value::Object(fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<String, Value>>())
 }

@@ -123,6 +123,11 @@ impl Flags {
         Ok(out)
     }
 
+    /// Turns a switch on that a command implies.
+    pub(crate) fn turn_on(&mut self, name: &'static str) {
+        self.values.entry(name).or_default().push("true".to_owned());
+    }
+
     fn put(&mut self, flag: Flag, value: String) {
         self.values.entry(flag.0).or_default().push(value);
     }

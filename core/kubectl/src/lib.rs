@@ -14,6 +14,7 @@ mod commands;
 mod discovery;
 mod flags;
 mod manifest;
+mod openapi;
 mod print;
 mod transport;
 

@@ -52,8 +52,7 @@ pub(crate) fn tabbed(text: &str, layout: Layout) -> String {
             }
             let end = (start..rows.len()).take_while(|r| has(*r)).count() + start;
             let longest = (start..end).filter_map(|r| rows[r].get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
-            // A column of empty cells has no width at all.
-            let width = if longest == 0 { layout.min_width } else { (longest + layout.padding).max(layout.min_width) };
+            let width = (longest + layout.padding).max(layout.min_width);
             for row in widths.iter_mut().take(end).skip(start) {
                 if let Some(slot) = row.get_mut(column) {
                     *slot = width;
