@@ -9,12 +9,12 @@ use store::Progress;
 use crate::simulated::SimulatedNodes;
 use crate::wire::{Config, Input, Output, Request, StepOutput};
 
+/// Keys that controllers reconcile in one step at most.
+const CONTROLLERS_BUDGET: u32 = 32;
 /// Pods that one step places at most.
 const SCHEDULER_BUDGET: u32 = 32;
 /// Writes that simulated nodes make in one step, about.
 const NODES_BUDGET: u32 = 64;
-/// Keys that controllers reconcile in one step, so that no request waits long.
-const CONTROLLER_BUDGET: u32 = 32;
 
 /// A whole control plane.
 #[derive(Default)]
@@ -37,9 +37,9 @@ enum State {
 /// What a configured control plane is made of.
 struct Parts {
     api: ApiServer,
+    controllers: Option<Manager>,
     scheduler: Option<Scheduler>,
     nodes: SimulatedNodes,
-    controllers: Option<Manager>,
 }
 
 impl Cluster {
@@ -117,12 +117,10 @@ impl Parts {
             history_limit: config.history_limit,
         };
         let scheduler = scheduler::Settings { seed: config.seed, ..scheduler::Settings::default() };
-        let controllers = config.controllers.then(|| {
-            Manager::new(controllers::Settings { root_ca: config.root_ca.clone(), cluster_cidr: config.cluster_cidr.clone() })
-        });
+        let controllers = controllers::Settings { root_ca: config.root_ca.clone(), cluster_cidr: config.cluster_cidr.clone() };
         Parts {
             api: ApiServer::new(settings),
-            controllers,
+            controllers: config.controllers.then(|| Manager::new(controllers)),
             scheduler: config.scheduler.then(|| Scheduler::new(scheduler)),
             nodes: SimulatedNodes::new(&config),
         }
@@ -130,14 +128,18 @@ impl Parts {
 
     /// A slice of everything that works by itself.
     fn work(&mut self, now: Time) -> Progress {
+        let before = self.api.store().revision();
         let mut progress = self.api.run(now);
         if let Some(controllers) = &mut self.controllers {
-            progress = progress.and(controllers.run(&mut self.api, now, CONTROLLER_BUDGET));
+            progress = progress.and(controllers.run(&mut self.api, now, CONTROLLERS_BUDGET));
         }
         if let Some(scheduler) = &mut self.scheduler {
             progress = progress.and(scheduler.run(&mut self.api, now, SCHEDULER_BUDGET));
         }
-        progress.and(self.nodes.run(&mut self.api, now, NODES_BUDGET))
+        progress = progress.and(self.nodes.run(&mut self.api, now, NODES_BUDGET));
+        // What one part wrote, another that ran before it has not seen yet.
+        progress.more |= self.api.store().revision() != before;
+        progress
     }
 }
 

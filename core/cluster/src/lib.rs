@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod cluster;
+pub mod driver;
 mod simulated;
 pub mod wire;
 

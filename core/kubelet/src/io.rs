@@ -153,7 +153,7 @@ pub enum Input {
 pub enum Output {
     /// Give this pod an address (and directories). Answer: [`Input::Sandbox`].
     CreateSandbox(Arc<Pod>),
-    /// Release the pod's address, volumes and everything else; its containers have ended.
+    /// Release the pod's address, volumes, logs and everything else: it is gone from the API and its containers have ended.
     RemoveSandbox(PodUid),
     /// Make these volumes' contents so; repeated when a content changes. Answer: [`Input::Volumes`].
     Materialise(PodRef, Vec<VolumeContent>),

@@ -183,12 +183,9 @@ fn condition_json(condition: &Condition, generation: i64) -> Value {
         "lastProbeTime": null,
         "lastTransitionTime": condition.since.rfc3339(),
     });
-    if !condition.reason.is_empty() {
-        out["reason"] = condition.reason.into();
-    }
-    if !condition.message.is_empty() {
-        out["message"] = condition.message.as_str().into();
-    }
+    // In a strategic merge patch null takes away what stood there before.
+    out["reason"] = if condition.reason.is_empty() { Value::Null } else { condition.reason.into() };
+    out["message"] = if condition.message.is_empty() { Value::Null } else { condition.message.as_str().into() };
     out
 }
 

@@ -66,8 +66,10 @@ pub(crate) struct Worker {
     initialized: bool,
     /// Set if the pod fails for a reason of its own.
     failed: Option<Rejection>,
-    /// The pod is gone from the API: nobody wants its status.
+    /// The pod is gone from the API.
     pub orphaned: bool,
+    /// It had ended before this kubelet began: its status stands.
+    settled: bool,
     mounted: Vec<VolumeContent>,
     /// Something that files are made from has changed.
     stale_volumes: bool,
@@ -101,6 +103,7 @@ impl Worker {
             initialized: pod.spec.init_containers.is_empty(),
             failed: None,
             orphaned: false,
+            settled: false,
             mounted: Vec::new(),
             stale_volumes: false,
             conditions: Vec::new(),
@@ -126,10 +129,9 @@ impl Worker {
             worker.failed = Some(Rejection { reason: rejection.reason, message });
             worker.stage = Stage::Ended;
         } else if worker.pod.is_terminal() {
-            // It ended before this kubelet began; its status stands.
+            worker.remember_lost_containers(cx.now);
             worker.stage = Stage::Ended;
-            worker.removed = true;
-            worker.orphaned = true;
+            worker.settled = true;
         } else {
             worker.remember_lost_containers(cx.now);
             let mut references = env::references(&worker.pod);
@@ -165,6 +167,11 @@ impl Worker {
 
     /// Takes over what the runtime had of this pod before this kubelet began.
     pub fn adopt(&mut self, found: &FoundPod, cx: &mut Context<'_>) {
+        if self.settled {
+            let alive = found.containers.iter().filter(|c| c.exit.is_none());
+            cx.out.extend(alive.map(|c| Output::KillContainer(c.id.clone())));
+            return;
+        }
         self.ips = found.ips.clone();
         self.has_sandbox = true;
         self.stale_volumes = true;
@@ -441,7 +448,7 @@ impl Worker {
         if self.resend.is_some_and(|at| cx.now >= at) {
             self.resend = None;
         }
-        if !self.orphaned && self.resend.is_none() {
+        if !self.orphaned && !self.settled && self.resend.is_none() {
             let status = self.status(cx);
             if status != self.sent {
                 let patch = json!({"metadata": {"uid": &*self.pod.uid}, "status": status.clone()});
@@ -452,12 +459,13 @@ impl Worker {
         if !matches!(self.stage, Stage::Ended) {
             return;
         }
-        if !self.removed {
+        // What it printed can be read until the pod is deleted.
+        if !self.removed && self.orphaned {
             self.removed = true;
             cx.node.release(&self.pod.uid, cx.out);
             cx.out.push(Output::RemoveSandbox(self.pod.uid.clone()));
         }
-        if self.pod.deletion.is_some() && !self.deletion_sent && self.resend.is_none() {
+        if self.pod.deletion.is_some() && !self.orphaned && !self.deletion_sent && self.resend.is_none() {
             self.deletion_sent = true;
             cx.out.push(Output::DeletePod(self.pod.reference()));
         }

@@ -95,7 +95,8 @@ impl Recorder {
     /// Says something about an object. `None` if too much was said already.
     pub fn event(&mut self, now: Time, about: &Value, kind: EventType, reason: &str, message: &str) -> Option<EventWrite> {
         let involved = reference(about);
-        let object = format!("{}/{}/{}", str_at(&involved, &["kind"]), str_at(&involved, &["namespace"]), str_at(&involved, &["uid"]));
+        let object =
+            format!("{}/{}/{}", str_at(&involved, &["kind"]), str_at(&involved, &["namespace"]), str_at(&involved, &["uid"]));
         self.forget(now);
         let subject = format!("{object}/{}/{reason}", kind.as_str());
         let mut key = format!("{subject}/{message}");
@@ -118,7 +119,12 @@ impl Recorder {
             let patch = json!({"count": said.count, "lastTimestamp": now.rfc3339(), "message": text});
             return Some(EventWrite::Patch { namespace: namespace_of(&involved), name: said.name.clone(), patch });
         }
-        let name = format!("{}.{:x}", str_at(&involved, &["name"]), u128::from(now.0) * 1000 + self.said.len() as u128);
+        // Sources do not know of each other: what they say tells their events of one moment apart.
+        let salt = [&self.component, &self.host, &key]
+            .iter()
+            .flat_map(|text| text.bytes())
+            .fold(0u32, |h, b| h.wrapping_mul(0x0100_0193) ^ u32::from(b));
+        let name = format!("{}.{:x}{:05x}", str_at(&involved, &["name"]), now.0, (salt ^ (salt >> 20)) & 0xf_ffff);
         self.said.insert(key, Said { name: name.clone(), count: 1, last: now });
         Some(EventWrite::Create(self.written(now, &involved, kind, reason, &text, &name)))
     }
@@ -197,8 +203,10 @@ mod tests {
     #[test]
     fn repeated_events_are_counted_and_many_are_combined() {
         let mut recorder = Recorder::new("replicaset-controller", "");
-        let about = json!({"kind": "ReplicaSet", "apiVersion": "apps/v1", "metadata": {"name": "web", "namespace": "a", "uid": "u"}});
-        let mut say = |at: u64, message: &str| recorder.event(Time::from_secs(at), &about, EventType::Normal, "SuccessfulCreate", message);
+        let about =
+            json!({"kind": "ReplicaSet", "apiVersion": "apps/v1", "metadata": {"name": "web", "namespace": "a", "uid": "u"}});
+        let mut say =
+            |at: u64, message: &str| recorder.event(Time::from_secs(at), &about, EventType::Normal, "SuccessfulCreate", message);
         let Some(EventWrite::Create(first)) = say(1, "Created pod: a") else { panic!("no event") };
         assert_eq!(first["involvedObject"]["uid"], "u");
         let Some(EventWrite::Patch { patch, .. }) = say(2, "Created pod: a") else { panic!("not counted") };

@@ -217,14 +217,13 @@ impl Node {
         let name = self.name().to_owned();
         let wanted = node::object(&self.kubelet, now);
         let mut client = api.client(now, &self.user);
-        let made = match client.create(&self.names.nodes, "", wanted) {
-            Ok(node) => node,
-            Err(error) if error.is_already_exists() => {
-                let status = json!({"status": node::status(&self.kubelet, now, now)});
-                client.patch(&self.names.nodes, "", &name, "status", PatchKind::Strategic, status)?
-            }
-            Err(error) => return Err(error),
-        };
+        match client.create(&self.names.nodes, "", wanted) {
+            Err(error) if !error.is_already_exists() => return Err(error),
+            // Made now, or there since an earlier life.
+            _ => {}
+        }
+        let status = json!({"status": node::status(&self.kubelet, now, now)});
+        let made = client.patch(&self.names.nodes, "", &name, "status", PatchKind::Strategic, status)?;
         let lease = node::lease(self.kubelet.config(), now, str_at(&made, &["metadata", "uid"]));
         match client.create(&self.names.leases, node::LEASE_NAMESPACE, lease) {
             Err(error) if !error.is_already_exists() => Err(error),
