@@ -416,6 +416,11 @@ fn normalize(ty: Type<'_>, out: &mut Map<String, Value>) {
             _ => true,
         }
     });
+    fill(ty, out);
+}
+
+/// Puts in what Go always writes.
+pub(crate) fn fill(ty: Type<'_>, out: &mut Map<String, Value>) {
     for field in ty.fields().filter(|f| f.node().zero) {
         if out.get(field.name()).is_none_or(Value::is_null) {
             out.insert(field.name().to_owned(), zero(field.ty(), 0));

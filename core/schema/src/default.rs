@@ -3,12 +3,13 @@
 //! Two sources, applied together from the outside in: `default` of fields (the overlay for built-in kinds, the schema for
 //! custom resources), and rules where the value depends on something else. A rule is bound to a type where it holds
 //! wherever the type is used ([`rules::of_type`]), or to a kind where Go binds it to the object ([`rules::of_kind`]).
-//! Defaulting twice changes nothing. It runs on every decoded object and again on what is about to be stored.
+//! Fields that Go always writes come with it, so that a status that was reset is complete again. Defaulting twice changes nothing. It runs on every decoded object and again on what is about to be stored.
 
 mod rules;
 
 use object::{GroupVersionKind, Value};
 
+use crate::decode;
 use crate::resource::Resource;
 use crate::types::{Shape, Type};
 
@@ -47,6 +48,7 @@ pub(crate) fn default_type(ty: Type<'_>, value: &mut Value, depth: u32) {
             if let Some(rule) = rules::of_type(ty.name()) {
                 rule(map);
             }
+            decode::fill(ty, map);
             for (key, value) in map.iter_mut() {
                 if (value.is_object() || value.is_array())
                     && let Some(field) = ty.field(key)

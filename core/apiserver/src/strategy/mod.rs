@@ -3,6 +3,7 @@
 //! Kubernetes calls these the registry strategies (`PrepareForCreate`, `PrepareForUpdate`, `CheckGracefulDelete`).
 
 pub mod bootstrap;
+pub mod job;
 pub mod node_proxy;
 pub mod scale;
 pub mod service;
@@ -46,6 +47,7 @@ pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut
             let name = str_at(object, &["metadata", "name"]).to_owned();
             value::set(object, &["metadata", "labels", "kubernetes.io/metadata.name"], name);
         }
+        ("batch", "jobs") => job::generate_selector(object),
         ("", "services") => {
             value::set(object, &["status"], json!({"loadBalancer": {}}));
             service::allocate(api, None, object)?;

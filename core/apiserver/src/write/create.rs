@@ -62,6 +62,9 @@ impl ApiServer {
         stamp(&mut object, &self.rng.uuid(), now);
         admission::create(self, target, &mut object)?;
         strategy::prepare_for_create(self, resource, &mut object)?;
+        // What the strategy reset is complete again, and some defaults follow from what it set.
+        let stored_kind = self.registry.kind(&resource.storage.kind).unwrap_or(resource).clone();
+        schema::default::default(&stored_kind, &mut object);
         let name = str_at(&object, &["metadata", "name"]).to_owned();
         validate(target, &name, &object, None)?;
         let key = Key::new(&resource.storage.resource, &target.namespace, &name);
