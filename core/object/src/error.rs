@@ -289,6 +289,13 @@ impl ApiError {
         self.reason == Reason::AlreadyExists
     }
 
+    /// Errors of routing carry details that say nothing, as Kubernetes writes them.
+    fn has_empty_details(&self) -> bool {
+        let routing = matches!(self.reason, Reason::NotFound | Reason::MethodNotAllowed)
+            || self.reason == Reason::NotAcceptable && self.message.starts_with("406");
+        routing && self.details == Details::default()
+    }
+
     /// The `Status` object for the wire.
     pub fn to_status(&self) -> Value {
         let mut status = json!({
@@ -308,10 +315,7 @@ impl ApiError {
         if d.retry_after_seconds > 0 {
             details.insert("retryAfterSeconds".to_owned(), d.retry_after_seconds.into());
         }
-        if !details.is_empty()
-            || matches!(self.reason, Reason::NotFound | Reason::MethodNotAllowed | Reason::Invalid)
-                && self.details == Details::default()
-        {
+        if !details.is_empty() || self.has_empty_details() {
             status["details"] = Value::Object(details);
         }
         if self.reason != Reason::Unknown {

@@ -184,7 +184,7 @@ impl Edge<'_> {
             "Strict" => FieldValidation::Strict,
             "Ignore" => FieldValidation::Ignore,
             other => {
-                let cause = Cause::not_supported("fieldValidation", &json!(other), &["Ignore", "Strict", "Warn"]);
+                let cause = Cause::not_supported("fieldValidation", &json!(other), &["", "Ignore", "Strict", "Warn"]);
                 return Err(invalid_options(kind, vec![cause]));
             }
         };

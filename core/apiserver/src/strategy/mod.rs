@@ -31,7 +31,10 @@ const RETURN_DELETED: [&str; 9] = [
 /// A new object has no status of its own making and is in its first generation.
 pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut Value) -> Result<()> {
     if resource.has_status() {
-        value::remove(object, &["status"]);
+        match resource.ty().field("status") {
+            Some(status) => value::set(object, &["status"], schema::decode::zero(status.ty(), 0)),
+            None => drop(value::remove(object, &["status"])),
+        }
     }
     if counts_generations(resource, object) {
         value::set(object, &["metadata", "generation"], 1);
@@ -55,6 +58,19 @@ pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut
         _ => {}
     }
     Ok(())
+}
+
+/// A DaemonSet counts the versions of its template in an annotation, a relic that its clients still see.
+pub fn template_generation(resource: &Resource, old: Option<&Value>, new: &mut Value) {
+    const ANNOTATION: &str = "deprecated.daemonset.template.generation";
+    if (&*resource.gvr.group, &*resource.gvr.resource) != ("apps", "daemonsets") {
+        return;
+    }
+    let generation = old.map_or(1, |old| {
+        let before: i64 = object::meta::annotation(old, ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(1);
+        before + i64::from(at(old, &["spec", "template"]) != at(new, &["spec", "template"]))
+    });
+    value::set(new, &["metadata", "annotations", ANNOTATION], generation.to_string());
 }
 
 /// The main resource cannot change the status, the status subresource nothing else; a change of the rest is a new generation.
@@ -115,9 +131,14 @@ pub fn is_finished(object: &Value) -> bool {
         && namespace_finalizers(object) == 0
 }
 
+/// Whether objects are given time to end.
+pub fn is_graceful(resource: &Resource) -> bool {
+    &*resource.gvr.resource == "pods" && resource.gvr.group.is_empty()
+}
+
 /// How long this deletion waits for the object to end by itself. Only pods are given time.
 pub fn grace_period(resource: &Resource, object: &Value, asked: Option<i64>) -> i64 {
-    if &*resource.gvr.resource != "pods" || !resource.gvr.group.is_empty() {
+    if !is_graceful(resource) {
         return 0;
     }
     let unscheduled = str_at(object, &["spec", "nodeName"]).is_empty();

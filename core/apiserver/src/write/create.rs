@@ -54,6 +54,8 @@ impl ApiServer {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
+        strip_system_metadata(&mut object);
+        strategy::template_generation(resource, None, &mut object);
         if !owned {
             schema::apply::update(None, &mut object, &writer(target, options, now));
         }
@@ -68,8 +70,12 @@ impl ApiServer {
         let name = str_at(&object, &["metadata", "name"]).to_owned();
         validate(target, &name, &object, None)?;
         let key = Key::new(&resource.storage.resource, &target.namespace, &name);
-        if self.store.get(&key).is_some() {
-            return Err(ApiError::already_exists(&resource.group_resource(), &name));
+        if let Some(there) = self.store.get(&key) {
+            let mut error = ApiError::already_exists(&resource.group_resource(), &name);
+            if there.meta.deletion_timestamp.is_some() {
+                error.message = format!("object is being deleted: {}", error.message);
+            }
+            return Err(error);
         }
         if options.dry_run {
             return Ok(convert::from_storage(resource, object));
@@ -115,12 +121,24 @@ fn check_namespace(target: &Target, object: &mut Value) -> Result<()> {
     Ok(())
 }
 
-/// System-owned metadata of a new object.
+/// What only the system may say of a new object.
+fn strip_system_metadata(object: &mut Value) {
+    for system in [
+        "uid",
+        "creationTimestamp",
+        "resourceVersion",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "generation",
+    ] {
+        value::remove(object, &["metadata", system]);
+    }
+}
+
+/// Gives a new object its identity.
 fn stamp(object: &mut Value, uid: &str, now: Time) {
     let metadata = value::object_at(object, &["metadata"]);
-    for system in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
-        metadata.remove(system);
-    }
     metadata.insert("uid".to_owned(), uid.into());
     metadata.insert("creationTimestamp".to_owned(), now.rfc3339().into());
 }

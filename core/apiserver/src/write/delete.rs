@@ -63,6 +63,9 @@ impl ApiServer {
             }
             return Ok(convert::from_storage(&target.resource, object));
         }
+        if strategy::is_graceful(&target.resource) {
+            begin_deletion(&mut object, now, 0);
+        }
         if !options.dry_run {
             self.commit_removal(&old.key);
         }

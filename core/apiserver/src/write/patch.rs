@@ -1,8 +1,8 @@
 //! Changing objects by patches.
 
-use object::{Result, Time, Value};
+use object::{ApiError, Cause, Result, Time, Value};
 
-use super::{Target, WriteOptions};
+use super::{FieldValidation, Target, WriteOptions};
 use crate::convert;
 use crate::edge::body;
 use crate::identity::UserInfo;
@@ -51,13 +51,21 @@ impl ApiServer {
         let old = self.stored(target)?;
         let resource = &target.resource;
         let mut new = convert::from_storage(resource, old.value());
+        // What a refusal quotes: the patch itself where it is applied to the typed object, else what came of it.
+        let quoted = (kind == PatchKind::Strategic).then(|| schema::strategic::go_format(&patch));
         match kind {
             PatchKind::Json => object::patch::json::apply(&mut new, &patch)?,
             PatchKind::Merge => object::patch::merge::apply(&mut new, patch)?,
             PatchKind::Strategic | PatchKind::Apply => schema::strategic::apply(&mut new, patch, resource.ty())?,
         }
-        let decoded = schema::decode::from_value(resource.ty(), new).map_err(|e| body::undecodable(e, resource))?;
+        let quoted = quoted.unwrap_or_else(|| new.to_string());
+        let decoded = schema::decode::from_value(resource.ty(), new).map_err(|e| refused(&quoted, &e.to_string()))?;
+        if options.field_validation == FieldValidation::Strict && !decoded.strict.is_empty() {
+            return Err(refused(&quoted, &schema::decode::strict_error(&decoded.strict)));
+        }
         let body::Body { object, warnings } = body::checked(decoded, resource, options.field_validation)?;
+        super::update::check_names(target, &object)?;
+        check_uid(target, &old, &object)?;
         let changed = self.replace(now, user, target, &old, object, options)?;
         Ok((changed, warnings))
     }
@@ -77,18 +85,39 @@ impl ApiServer {
             return Err(target.not_found());
         }
         super::update::check_names(target, &patch)?;
-        let decoded = schema::decode::from_value(resource.ty(), patch.clone()).map_err(|e| body::undecodable(e, resource))?;
-        let warnings = body::checked(decoded, resource, options.field_validation)?.warnings;
         let live = old.as_ref().map(|old| convert::from_storage(resource, old.value()));
         let applied = schema::apply::apply(live.as_ref(), patch, &super::writer(target, options, now), options.force)?;
+        let decoded = schema::decode::from_value(resource.ty(), applied.object).map_err(|e| body::undecodable(e, resource))?;
+        let body::Body { object: merged, warnings } = body::checked(decoded, resource, options.field_validation)?;
         let done = match &old {
             None => {
-                let mut object = applied.object;
+                let mut object = merged;
                 object::value::set(&mut object, &["metadata", "name"], target.name.as_str());
                 self.create_owned(now, user, target, object, options, true)?
             }
-            Some(old) => self.replace_owned(now, user, target, old, applied.object, options, true)?,
+            Some(old) => self.replace_owned(now, user, target, old, merged, options, true)?,
         };
         Ok((done, warnings))
     }
+}
+
+/// 422 for a patch whose result is no object of the kind.
+fn refused(quoted: &str, why: &str) -> Box<ApiError> {
+    let cause = Cause::invalid("patch", &Value::from(quoted), why);
+    let mut error = ApiError::invalid(&Default::default(), "", vec![cause]);
+    error.details.kind.clear();
+    error
+}
+
+/// A patch cannot make an object another one.
+fn check_uid(target: &Target, old: &store::Object, object: &Value) -> Result<()> {
+    let uid = object::value::str_at(object, &["metadata", "uid"]);
+    if uid.is_empty() || uid == old.meta.uid {
+        return Ok(());
+    }
+    // Kubernetes checks it for the update and again for the object, and reports both.
+    let cause = Cause::invalid("metadata.uid", &Value::from(uid), "field is immutable");
+    let mut error = ApiError::invalid(&target.resource.kind, &target.name, vec![cause.clone()]);
+    error.details.causes.push(cause);
+    Err(error)
 }

@@ -62,6 +62,9 @@ impl ApiServer {
         schema::default::default(resource, &mut new);
         let before = old.value();
         keep_system_metadata(&before, &mut new);
+        if target.subresource.is_empty() {
+            strategy::template_generation(resource, Some(&before), &mut new);
+        }
         if !owned {
             let live = convert::from_storage(resource, before.clone());
             schema::apply::update(Some(&live), &mut new, &writer(target, options, now));
