@@ -156,7 +156,7 @@ impl Node {
                 match self.runtime.act(now, wish) {
                     Some(Output::Fetch(reference)) => self.references.push((reference, true)),
                     Some(Output::Forget(reference)) => self.references.push((reference, false)),
-                    Some(owed) => self.owed.push_back(owed),
+                    Some(owed) => self.owe(owed),
                     None => {}
                 }
             }
@@ -173,6 +173,14 @@ impl Node {
         };
         let wake = [Some(presence), self.kubelet.next_wake(), self.runtime.next_wake()].into_iter().flatten().min();
         Progress { more: !self.owed.is_empty() || wake.is_some_and(|at| at <= now), wake_at: wake }
+    }
+
+    /// A status that is not written yet is replaced by the next of the same pod: each is whole.
+    fn owe(&mut self, wish: Output) {
+        if let Output::PatchStatus(pod, _) = &wish {
+            self.owed.retain(|owed| !matches!(owed, Output::PatchStatus(other, _) if other.uid == pod.uid));
+        }
+        self.owed.push_back(wish);
     }
 
     fn keep_presence(&mut self, api: &mut ApiServer, now: Time, budget: &mut u32) {
