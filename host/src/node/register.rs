@@ -29,13 +29,14 @@ pub async fn register(client: &Client, kubelet: &Kubelet) -> Value {
 
 async fn try_register(client: &Client, kubelet: &Kubelet) -> Result<Value, Error> {
     let wanted = object(kubelet, now());
-    match client.json(Method::POST, "/api/v1/nodes", &wanted).await {
-        Err(error) if error.code() == 409 => {}
-        other => return other,
-    }
     let target = format!("/api/v1/nodes/{}", kubelet.config().node_name);
-    let labels = json!({"metadata": {"labels": wanted["metadata"]["labels"]}});
-    client.json_as(Method::PATCH, &target, MERGE, &labels).await?;
+    match client.json(Method::POST, "/api/v1/nodes", &wanted).await {
+        Err(error) if error.code() == 409 => {
+            let labels = json!({"metadata": {"labels": wanted["metadata"]["labels"]}});
+            client.json_as(Method::PATCH, &target, MERGE, &labels).await?;
+        }
+        other => drop(other?),
+    }
     client.json_as(Method::PATCH, &format!("{target}/status"), STRATEGIC, &json!({"status": wanted["status"]})).await
 }
 
