@@ -1,7 +1,7 @@
 //! The loop of the node agent: facts go into the kubelet, its wishes are carried out, and what they lead to comes back as
 //! facts. Nothing here decides what happens to a pod.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub struct Agent {
     pub inputs: UnboundedSender<Input>,
     /// Pods as the API has them.
     pub pods: BTreeMap<PodUid, Value>,
+    /// Pods whose containers have ended for good while the API still knows them.
+    pub ended: BTreeSet<PodUid>,
     /// Services as the API has them.
     pub services: Services,
     /// ConfigMaps and Secrets that are watched.
@@ -152,6 +154,9 @@ impl Agent {
 
     fn gone(&mut self, uid: PodUid) {
         self.pods.remove(&uid);
+        if self.ended.remove(&uid) {
+            remove(self.layout.pod(&uid));
+        }
         self.kubelet.handle(now(), Input::PodGone(uid));
     }
 
@@ -200,8 +205,13 @@ impl Agent {
             }
             Output::RemoveSandbox(uid) => {
                 self.addresses.release(&uid);
-                let directory = self.layout.pod(&uid);
-                tokio::task::spawn_blocking(move || std::fs::remove_dir_all(directory));
+                // Logs can be read for as long as the API knows the pod.
+                if self.pods.contains_key(&uid) {
+                    remove(self.layout.volumes(&uid));
+                    self.ended.insert(uid);
+                } else {
+                    remove(self.layout.pod(&uid));
+                }
             }
             Output::Materialise(pod, contents) => {
                 let (client, layout, inputs) = (self.client.clone(), self.layout.clone(), self.inputs.clone());
@@ -303,6 +313,11 @@ impl Agent {
         // The receiving end is ours; it is gone only when the loop is.
         self.inputs.send(input).ok();
     }
+}
+
+/// Removes a directory; nobody waits for it.
+fn remove(directory: std::path::PathBuf) {
+    tokio::task::spawn_blocking(move || std::fs::remove_dir_all(directory));
 }
 
 fn uid(pod: &Value) -> PodUid {

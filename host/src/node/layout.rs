@@ -58,9 +58,14 @@ impl Layout {
         self.pod(uid).join("containers")
     }
 
+    /// A pod's volumes.
+    pub fn volumes(&self, uid: &str) -> PathBuf {
+        self.pod(uid).join("volumes")
+    }
+
     /// A volume of a pod.
     pub fn volume(&self, uid: &str, name: &str) -> PathBuf {
-        self.pod(uid).join("volumes").join(plain(name))
+        self.volumes(uid).join(plain(name))
     }
 
     /// A file of one run of a container.

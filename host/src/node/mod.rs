@@ -22,7 +22,7 @@ mod services;
 mod volumes;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -141,6 +141,7 @@ fn assemble(config: &NodeConfig, port: u16, inputs: mpsc::UnboundedSender<Input>
         client,
         inputs,
         pods: BTreeMap::new(),
+        ended: BTreeSet::new(),
         services: Services::default(),
         watched: BTreeMap::new(),
         services_due: None,
@@ -152,7 +153,9 @@ fn assemble(config: &NodeConfig, port: u16, inputs: mpsc::UnboundedSender<Input>
 fn take_over(agent: &mut Agent) {
     let found = agent.runtime.found();
     for pod in &found {
-        if let Some(address) = pod.ips.first() {
+        // The address of a pod that has ended can be another's.
+        let alive = pod.containers.iter().any(|container| container.exit.is_none());
+        if let Some(address) = pod.ips.first().filter(|_| alive) {
             agent.addresses.keep(&pod.uid, address);
         }
     }
