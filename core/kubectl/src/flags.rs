@@ -123,9 +123,9 @@ impl Flags {
         Ok(out)
     }
 
-    /// Turns a switch on that a command implies.
-    pub(crate) fn turn_on(&mut self, name: &'static str) {
-        self.values.entry(name).or_default().push("true".to_owned());
+    /// Sets a flag that a command implies.
+    pub(crate) fn imply(&mut self, name: &'static str, value: &str) {
+        self.values.entry(name).or_default().push(value.to_owned());
     }
 
     fn put(&mut self, flag: Flag, value: String) {

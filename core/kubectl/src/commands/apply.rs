@@ -201,18 +201,6 @@ impl Kubectl<'_> {
     }
 }
 
-/// Whether two objects differ in anything but what the server keeps account of.
-pub(crate) fn same(a: &Value, b: &Value) -> bool {
-    let clean = |v: &Value| {
-        let mut v = v.clone();
-        for field in ["managedFields", "resourceVersion", "generation"] {
-            object::value::remove(&mut v, &["metadata", field]);
-        }
-        v
-    };
-    clean(a) == clean(b)
-}
-
 /// `kubectl replace`.
 pub(crate) async fn replace(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
     let flags = Flags::parse("replace", words, &[FLAGS, FILES, PRINT, SELECT, WRITE])?;
@@ -233,7 +221,8 @@ pub(crate) async fn replace(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
 
 /// `kubectl diff`: the live objects against what an apply would make of them.
 pub(crate) async fn diff(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
-    let flags = Flags::parse("diff", words, &[FLAGS, FILES, SELECT, WRITE])?;
+    let mut flags = Flags::parse("diff", words, &[FLAGS, FILES, SELECT, WRITE])?;
+    flags.imply("dry-run", "server");
     let mut differs = false;
     for manifest in k.manifests(&flags).await? {
         let mut object = manifest.object;
@@ -241,22 +230,23 @@ pub(crate) async fn diff(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
         let namespace = k.place(&flags, &mapping, &mut object)?;
         let name = str_at(&object, &["metadata", "name"]).to_owned();
         let live = k.find(&path(&mapping, &namespace, &name)).await?;
-        let options = query(&[("dryRun", "All"), ("fieldManager", "kubectl"), ("force", "true")]);
-        let merged = k.patch(&format!("{}{options}", path(&mapping, &namespace, &name)), "apply", &object).await?;
-        let text = |object: Option<&Value>| match object {
-            None => String::new(),
-            Some(object) => {
-                let mut object = object.clone();
-                object::value::remove(&mut object, &["metadata", "managedFields"]);
-                object::yaml::to_string(&object)
+        let (merged, _) = one(k, &flags, object, &manifest.source).await?;
+        let text = |object: &Value| {
+            let mut object = object.clone();
+            object::value::remove(&mut object, &["metadata", "managedFields"]);
+            object::value::remove(&mut object, &["metadata", "annotations", LAST_APPLIED]);
+            if at(&object, &["metadata", "annotations"]).and_then(Value::as_object).is_some_and(|a| a.is_empty()) {
+                object::value::remove(&mut object, &["metadata", "annotations"]);
             }
+            object::yaml::to_string(&object)
         };
-        if live.as_ref().is_some_and(|live| same(live, &merged)) {
-            continue;
+        let (before, after) = (live.as_ref().map(text).unwrap_or_default(), text(&merged));
+        if before != after {
+            differs = true;
+            let group_version = mapping.api_version().replace('/', ".");
+            let file = format!("{group_version}.{}.{namespace}.{name}", mapping.kind);
+            k.print(&super::diff::unified(&file, &before, &after));
         }
-        differs = true;
-        let file = format!("{}.{}.{namespace}.{name}", mapping.group_resource(), mapping.version);
-        k.print(&super::diff::unified(&file, &text(live.as_ref()), &text(Some(&merged))));
     }
     if differs { Err(Failure::silent()) } else { Ok(()) }
 }

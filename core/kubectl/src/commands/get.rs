@@ -222,11 +222,11 @@ impl Printer {
 }
 
 async fn tables(k: &Kubectl<'_>, flags: &Flags, selections: &[Selection]) -> Result<()> {
-    let (mut failed, mut printed, mut any) = (false, false, false);
+    let (mut failed, mut any) = (false, false);
     let several = selections.len() > 1;
     let include: &[(&str, &str)] = if flags.get("sort-by").is_some() { &[("includeObject", "Object")] } else { &[] };
+    let mut found: Vec<(&Selection, Value)> = Vec::new();
     for selection in selections {
-        let mut printer = Printer::new(flags, selection, several);
         let names: Vec<&str> =
             if selection.names.is_empty() { vec![""] } else { selection.names.iter().map(String::as_str).collect() };
         // Rows of objects asked for by name stand in one table.
@@ -250,19 +250,23 @@ async fn tables(k: &Kubectl<'_>, flags: &Flags, selections: &[Selection]) -> Res
             }
         }
         let Some(mut table) = whole else { continue };
-        if list_at(&table, &["rows"]).is_empty() {
-            continue;
-        }
         if let (Some(key), Some(rows)) = (flags.get("sort-by"), table.get_mut("rows").and_then(Value::as_array_mut)) {
             sort(rows, key, |row| row.get("object").unwrap_or(row))?;
         }
-        if printed {
+        if !list_at(&table, &["rows"]).is_empty() {
+            found.push((selection, table));
+        }
+    }
+    // Kinds are shown where there is more than one, or was meant to be.
+    let by_name = selections.iter().any(|s| !s.names.is_empty());
+    let kinds = if by_name { found.len() > 1 } else { several };
+    for (i, (selection, table)) in found.iter().enumerate() {
+        if i > 0 {
             k.print("\n");
         }
-        printed = true;
-        printer.print(k, &table);
+        Printer::new(flags, selection, kinds).print(k, table);
     }
-    if !printed && !any && !flags.on("ignore-not-found") {
+    if found.is_empty() && !any && !flags.on("ignore-not-found") {
         let namespace = k.namespace_of(flags);
         let namespaced = selections.iter().any(|s| s.mapping.namespaced);
         k.error(&match namespaced && !namespace.is_empty() {

@@ -38,7 +38,7 @@ pub(crate) async fn cluster_info(k: &Kubectl<'_>, words: &[String]) -> Result<()
             query(&[("labelSelector", "kubernetes.io/cluster-service=true")])
         ))
         .await?;
-    let row = |what: &str, at: &str| format!("\u{1b}[0;32m{what}\u{1b}[0m is running at \u{1b}[0;33m{at}\u{1b}[0m");
+    let row = |what: &str, at: &str| format!("{what} is running at {at}");
     k.line(&row("Kubernetes control plane", &k.server));
     for service in list_at(&services, &["items"]) {
         let name = str_at(service, &["metadata", "name"]);

@@ -213,9 +213,9 @@ async fn history(k: &Kubectl<'_>, flags: &Flags, target: &Target) -> Result<()> 
 
 async fn undo(k: &Kubectl<'_>, flags: &Flags, target: &Target) -> Result<()> {
     if bool_at(&target.object, &["spec", "paused"]) {
-        return Err(Failure::new(format!(
-            "you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again"
-        )));
+        return Err(Failure::new(
+            "you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again",
+        ));
     }
     let all = revisions(k, target).await?;
     let wanted = flags.number("to-revision")?.unwrap_or(0);

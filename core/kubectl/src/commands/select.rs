@@ -57,7 +57,7 @@ impl Kubectl<'_> {
                     ));
                 };
                 if name.is_empty() || name.contains('/') {
-                    return Err(Failure::new(format!("arguments in resource/name form may not have more than one slash")));
+                    return Err(Failure::new("arguments in resource/name form may not have more than one slash"));
                 }
                 let mapping = self.mapping(word).await?;
                 match out.iter_mut().find(|s| s.mapping == mapping) {

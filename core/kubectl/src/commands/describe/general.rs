@@ -24,7 +24,7 @@ pub(super) async fn namespace(k: &Kubectl<'_>, w: &mut Writer, target: &Target) 
             w.line(0, none);
             continue;
         }
-        w.line(0, format!("{title}"));
+        w.line(0, title);
         for item in items {
             w.field(1, "Name", str_at(item, &["metadata", "name"]));
             let (hard, used) = (

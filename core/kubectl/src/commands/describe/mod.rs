@@ -26,7 +26,7 @@ pub(crate) async fn run(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
             "You must specify the type of resource to describe. Use \"kubectl api-resources\" for a complete list of supported resources.",
         ));
     }
-    flags.turn_on("all");
+    flags.imply("all", "true");
     let (targets, mut missing) = k.targets(&flags, &flags.args).await?;
     let mut targets = targets;
     if targets.is_empty() && !missing.is_empty() && flags.args.len() == 2 {

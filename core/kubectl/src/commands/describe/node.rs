@@ -39,8 +39,11 @@ pub(super) async fn describe(k: &Kubectl<'_>, w: &mut Writer, node: &Value) -> R
         w.field(1, str_at(a, &["type"]), str_at(a, &["address"]));
     }
     for (title, field) in [("Capacity", "capacity"), ("Allocatable", "allocatable")] {
-        w.line(0, format!("{title}:"));
-        object::meta::string_map(at(node, &["status", field])).iter().for_each(|(k, v)| w.field(1, k, v));
+        let amounts = object::meta::string_map(at(node, &["status", field]));
+        if !amounts.is_empty() {
+            w.line(0, format!("{title}:"));
+        }
+        amounts.iter().for_each(|(k, v)| w.field(1, k, v));
     }
     w.line(0, "System Info:");
     for (title, field) in [
@@ -57,8 +60,13 @@ pub(super) async fn describe(k: &Kubectl<'_>, w: &mut Writer, node: &Value) -> R
     ] {
         w.field(1, title, str_at(node, &["status", "nodeInfo", field]));
     }
-    for (title, field) in [("PodCIDR", "podCIDR"), ("ProviderID", "providerID")] {
-        let text = str_at(node, &["spec", field]);
+    let cidrs: Vec<&str> = list_at(node, &["spec", "podCIDRs"]).iter().filter_map(Value::as_str).collect();
+    let cidrs = cidrs.join(",");
+    for (title, text) in [
+        ("PodCIDR", str_at(node, &["spec", "podCIDR"])),
+        ("PodCIDRs", &cidrs),
+        ("ProviderID", str_at(node, &["spec", "providerID"])),
+    ] {
         if !text.is_empty() {
             w.field(0, title, text);
         }

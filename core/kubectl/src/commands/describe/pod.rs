@@ -4,7 +4,6 @@ use object::value::{at, bool_at, list_at, str_at};
 use object::{Map, Value};
 
 use super::{Writer, controller, date, text_at};
-use crate::print::columns::{DESCRIBE, tabbed};
 
 pub(super) fn describe(w: &mut Writer, pod: &Value) {
     w.head(pod, true);
@@ -98,11 +97,11 @@ pub(super) fn template(w: &mut Writer, template: &Value) {
     tolerations(w, "  ", list_at(template, &["spec", "tolerations"]));
 }
 
-/// A pod template alone (`kubectl rollout history --revision`).
+/// A pod template alone (`kubectl rollout history --revision`), which nobody aligns.
 pub(crate) fn template_text(value: &Value) -> String {
     let mut w = Writer { text: String::new(), now: object::Time(0) };
     template(&mut w, value);
-    tabbed(&w.text, DESCRIBE)
+    w.text
 }
 
 fn containers(w: &mut Writer, label: &str, list: &[Value], statuses: Option<&[Value]>, space: &str) {
@@ -345,11 +344,11 @@ fn projected(w: &mut Writer, body: &Value) {
                 "serviceAccountToken" => w.field(2, "TokenExpirationSeconds", text_at(part, &["expirationSeconds"])),
                 "configMap" => {
                     w.field(2, "ConfigMapName", str_at(part, &["name"]));
-                    w.field(2, "Optional", bool_at(part, &["optional"]));
+                    w.field(2, "ConfigMapOptional", part.get("optional").map_or("<nil>".to_owned(), Value::to_string));
                 }
                 "secret" => {
                     w.field(2, "SecretName", str_at(part, &["name"]));
-                    w.field(2, "Optional", bool_at(part, &["optional"]));
+                    w.field(2, "SecretOptionalName", part.get("optional").map_or("<nil>".to_owned(), Value::to_string));
                 }
                 "downwardAPI" => w.field(2, "DownwardAPI", "true"),
                 _ => {}
