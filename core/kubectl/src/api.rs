@@ -108,7 +108,7 @@ pub(crate) fn failure_of(status: &Value) -> Failure {
     let (reason, message) = (text("reason"), text("message"));
     let not_found = reason == Reason::NotFound.as_str();
     let message = match reason {
-        "Invalid" if status.get("details").and_then(|d| d.get("causes")).is_some() => return invalid(status, message),
+        "Invalid" => return invalid(status, message),
         "" => format!("Error from server: {message}"),
         "Unauthorized" => "error: You must be logged in to the server (Unauthorized)".to_owned(),
         _ => format!("Error from server ({reason}): {message}"),
@@ -120,7 +120,10 @@ pub(crate) fn failure_of(status: &Value) -> Failure {
 fn invalid(status: &Value, message: &str) -> Failure {
     let causes = object::value::list_at(status, &["details", "causes"]);
     let details = |key: &str| object::value::str_at(status, &["details", key]);
-    let head = format!("The {} {:?} is invalid", details("kind"), details("name"));
+    let head = match (details("kind"), details("name")) {
+        ("", "") => "The request is invalid".to_owned(),
+        (kind, name) => format!("The {kind} {name:?} is invalid"),
+    };
     if causes.is_empty() {
         return Failure::plain(format!("{head}: {message}"));
     }

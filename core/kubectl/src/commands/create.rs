@@ -63,7 +63,15 @@ pub(crate) async fn run(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
     if kind.is_empty() || kind.starts_with('-') {
         return from_files(k, words).await;
     }
-    let flags = Flags::parse("create", &words[1..], &[FLAGS, PRINT, WRITE])?;
+    let flags = Flags::parse(&format!("create {kind}"), &words[1..], &[FLAGS, PRINT, WRITE])?;
+    let wanted = usize::from(matches!(kind, "secret" | "service" | "svc")) + 1;
+    if flags.args.len() < wanted {
+        let command = [kind].into_iter().chain(flags.args.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+        return Err(Failure::new(format!(
+            "exactly one NAME is required, got {}\nSee 'kubectl create {command} -h' for help and examples",
+            flags.args.len() + 1 - wanted
+        )));
+    }
     let object = match kind {
         "deployment" | "deploy" | "dep" => deployment(&flags)?,
         "configmap" | "cm" => config_map(k, &flags).await?,
@@ -85,9 +93,7 @@ pub(crate) async fn run(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
 }
 
 fn name(flags: &Flags, at: usize) -> Result<String> {
-    flags.args.get(at).cloned().ok_or_else(|| {
-        Failure::new(format!("exactly one NAME is required, got {at}\nSee 'kubectl create -h' for help and examples"))
-    })
+    flags.args.get(at).cloned().ok_or_else(|| Failure::new("exactly one NAME is required"))
 }
 
 fn required<'a>(flags: &'a Flags, flag: &str) -> Result<&'a str> {
@@ -124,13 +130,8 @@ async fn submit(k: &Kubectl<'_>, flags: &Flags, mut object: Value, manager: &str
     let options = query(&[("dryRun", dry), ("fieldManager", manager), ("fieldValidation", validation(flags))]);
     let created = k.post(&format!("{}{options}", path(&mapping, &namespace, "")), &object).await;
     let failed = |mut e: Failure| {
-        if flags.all("filename").is_empty() && e.message.starts_with("Error from server (") {
-            e.message = e.message.replacen("Error from server", "error: failed to create", 1);
-            let reason = e.message.find('(').zip(e.message.find("): "));
-            if let Some((from, to)) = reason {
-                e.message = format!("error: failed to create {}: {}", mapping.singular, &e.message[to + 3..]);
-                let _ = from;
-            }
+        if let (true, Some((_, why))) = (flags.all("filename").is_empty(), e.message.split_once("): ")) {
+            e.message = format!("error: failed to create {}: {why}", mapping.singular);
         }
         e
     };
@@ -155,6 +156,9 @@ fn deployment(flags: &Flags) -> Result<Value> {
     let name = name(flags, 0)?;
     required(flags, "image")?;
     let mut containers = images(flags);
+    if containers.len() > 1 && !flags.rest.is_empty() {
+        return Err(Failure::new("cannot specify multiple --image options and command"));
+    }
     if let Some(first) = containers.first_mut() {
         if !flags.rest.is_empty() {
             first["command"] = json!(flags.rest);

@@ -46,6 +46,7 @@ pub(crate) async fn run(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
     if flags.on("ignore-not-found") || flags.on("all") || flags.get("selector").is_some() {
         missing.clear();
     }
+    let nothing_selected = targets.is_empty();
     let mut deleted = Vec::new();
     for target in targets {
         match delete(k, &flags, &target, grace).await {
@@ -66,7 +67,7 @@ pub(crate) async fn run(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
             Err(failure) => missing.push(failure),
         }
     }
-    if deleted.is_empty() && missing.is_empty() {
+    if deleted.is_empty() && missing.is_empty() && nothing_selected {
         k.line("No resources found");
     }
     if flags.is("wait", true) && flags.text("dry-run").is_empty() && grace != Some(0) {

@@ -30,7 +30,7 @@ pub(crate) async fn run(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
             break;
         }
     }
-    let mut mapping = mapping.ok_or_else(|| Failure::new(format!("the server doesn't have a resource type {resource:?}")))?;
+    let mut mapping = mapping.ok_or_else(|| Failure::plain(format!("the server doesn't have a resource type {resource:?}")))?;
     if let Some(version) = flags.get("api-version") {
         let found = discovery.resources.iter().find(|m| m.kind == mapping.kind && m.api_version() == version);
         mapping = found
@@ -52,13 +52,18 @@ pub(crate) async fn run(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
     for step in &path {
         let inside = element(here);
         let next = inside.field(step).or_else(|| inside.values());
-        here = next.ok_or_else(|| Failure::new(format!("field {step:?} does not exist")))?;
+        let Some(next) = next else {
+            k.print(&out);
+            return Err(Failure::new(format!("field {step:?} does not exist")));
+        };
+        here = next;
         last = Some(*step);
     }
     let inner = element(here);
     if let Some(name) = last {
         out += &format!("FIELD: {name} <{}>\n", type_name(here));
-        out += &values_of(here);
+        let values = values_of(here);
+        out += if values.is_empty() { "\n" } else { &values };
         out.push('\n');
     }
     out += "DESCRIPTION:\n";
@@ -78,9 +83,6 @@ pub(crate) async fn run(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
     if !inner.fields().is_empty() {
         out += "FIELDS:\n";
         fields(inner, 1, flags.on("recursive"), 0, &mut Vec::new(), &mut out);
-        if !flags.on("recursive") {
-            out += "\n";
-        }
     }
     out.push('\n');
     k.print(&out);
@@ -140,13 +142,13 @@ fn fields(schema: Schema<'_>, level: usize, recursive: bool, depth: u32, open: &
     for (name, field) in schema.fields() {
         let must = if required.iter().any(|r| r == name) { " -required-" } else { "" };
         *out += &format!("{indent}{name}\t<{}>{must}\n", type_name(field));
+        let list: Vec<String> =
+            object::value::list_at(field.resolved().node, &["enum"]).iter().map(object::jsonpath::printed).collect();
+        if !list.is_empty() {
+            let more = if list.len() > 4 { ", ...." } else { "" };
+            *out += &format!("{indent}enum: {}{more}\n", list[..list.len().min(4)].join(", "));
+        }
         if recursive {
-            for value in object::value::list_at(field.resolved().node, &["enum"]).first().into_iter() {
-                let _ = value;
-                let list: Vec<String> =
-                    object::value::list_at(field.resolved().node, &["enum"]).iter().map(object::jsonpath::printed).collect();
-                *out += &format!("{indent}enum: {}\n", list.join(", "));
-            }
             let inner = element(field);
             let reference = inner.reference().to_owned();
             // Types that contain themselves are opened once.
@@ -156,13 +158,7 @@ fn fields(schema: Schema<'_>, level: usize, recursive: bool, depth: u32, open: &
                 open.pop();
             }
         } else {
-            let values = values_of(field);
-            *out += &values.lines().map(|l| format!("{indent}{}\n", l.replace("ENUM:", "enum: ").trim_end())).collect::<String>();
-            let text = if field.text("description").is_empty() {
-                element(field).resolved().text("description")
-            } else {
-                field.text("description")
-            };
+            let text = field.text("description");
             let text = if text.is_empty() { "<no description>" } else { text };
             *out += &wrapped(text, 2 * level + 2);
             out.push('\n');
@@ -176,14 +172,21 @@ fn wrapped(text: &str, indent: usize) -> String {
     let pad = " ".repeat(indent);
     for paragraph in text.split('\n') {
         let mut line = String::new();
-        for word in paragraph.split(' ').filter(|w| !w.is_empty()) {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH - indent {
+        // Runs of blanks inside a line stay as they are.
+        let mut blanks = 0;
+        for word in paragraph.split(' ') {
+            if word.is_empty() {
+                blanks += 1;
+                continue;
+            }
+            if !line.is_empty() && line.chars().count() + 1 + blanks + word.chars().count() > WIDTH - indent {
                 out += &format!("{pad}{line}\n");
                 line.clear();
             }
             if !line.is_empty() {
-                line.push(' ');
+                line.extend(std::iter::repeat_n(' ', blanks + 1));
             }
+            blanks = 0;
             line += word;
         }
         out += &format!("{pad}{line}\n");

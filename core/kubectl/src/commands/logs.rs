@@ -59,7 +59,11 @@ pub(crate) async fn run(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
 /// The pod of a name, or the first of those that a workload owns.
 async fn pod_of(k: &Kubectl<'_>, namespace: &str, word: &str) -> Result<Value> {
     let Some((kind, name)) = word.split_once('/') else {
-        return k.get(&format!("/api/v1/namespaces/{namespace}/pods/{word}")).await;
+        let found = k.get(&format!("/api/v1/namespaces/{namespace}/pods/{word}")).await;
+        return found.map_err(|e| match (e.not_found, e.message.strip_prefix("Error")) {
+            (true, Some(rest)) => Failure::new(format!("error{rest} in namespace {namespace:?}")),
+            _ => e,
+        });
     };
     let mapping = k.mapping(kind).await?;
     let object = k.get(&path(&mapping, namespace, name)).await?;

@@ -200,6 +200,7 @@ async fn history(k: &Kubectl<'_>, flags: &Flags, target: &Target) -> Result<()> 
         };
         k.print(&format!("{} with revision #{wanted}\n", target.shown()));
         k.print(&super::describe::template_text(at(rs, &["spec", "template"]).unwrap_or(&Value::Null)));
+        k.print("\n");
         return Ok(());
     }
     let mut text = format!("{} \nREVISION\tCHANGE-CAUSE\n", target.shown());

@@ -70,6 +70,14 @@ pub(super) fn secret(w: &mut Writer, o: &Value) {
     }
 }
 
+pub(super) fn service_account(w: &mut Writer, o: &Value) {
+    head(w, o);
+    for (title, field) in [("Image pull secrets", "imagePullSecrets"), ("Mountable secrets", "secrets"), ("Tokens", "tokens")] {
+        let names: Vec<&str> = list_at(o, &[field]).iter().map(|s| str_at(s, &["name"])).collect();
+        w.field(0, title, if names.is_empty() { "<none>".to_owned() } else { names.join("\n\t") });
+    }
+}
+
 /// How many bytes a base64 text stands for.
 fn decoded_length(text: &str) -> usize {
     text.trim_end_matches('=').len() * 3 / 4

@@ -22,7 +22,7 @@ const FLAGS: &[Flag] = &[("show-events", '\0', Takes::Bool), ("chunk-size", '\0'
 pub(crate) async fn run(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
     let mut flags = Flags::parse("describe", words, &[FLAGS, FILES, SELECT])?;
     if flags.args.is_empty() && flags.all("filename").is_empty() {
-        return Err(Failure::plain(
+        return Err(Failure::new(
             "You must specify the type of resource to describe. Use \"kubectl api-resources\" for a complete list of supported resources.",
         ));
     }
@@ -69,6 +69,7 @@ async fn describe(k: &Kubectl<'_>, target: &Target, show_events: bool) -> Result
             general::secret(&mut w, &target.object);
             return Ok(tabbed(&w.text, DESCRIBE));
         }
+        "ServiceAccount" => general::service_account(&mut w, &target.object),
         _ => general::describe(&mut w, &target.object),
     }
     if target.mapping.kind == "Namespace" {
@@ -106,7 +107,7 @@ impl Writer {
             self.line(0, format!("{indent}{name}:\t<none>"));
         }
         for (i, (key, value)) in labels.iter().enumerate() {
-            let head = if i == 0 { format!("{indent}{name}:\t") } else { format!("{indent}\t") };
+            let head = if i == 0 { format!("{indent}{name}:\t") } else { "\t".to_owned() };
             self.line(0, format!("{head}{key}={value}"));
         }
     }
@@ -119,14 +120,14 @@ impl Writer {
             self.line(0, format!("{indent}{name}:\t<none>"));
         }
         for (i, (key, value)) in annotations.iter().enumerate() {
-            let head = if i == 0 { format!("{indent}{name}:\t") } else { format!("{indent}\t") };
+            let head = if i == 0 { format!("{indent}{name}:\t") } else { "\t".to_owned() };
             let value = value.trim_end_matches('\n');
             if value.len() + key.len() + 2 > 140 || value.contains('\n') {
                 self.line(0, format!("{head}{key}:"));
                 for line in value.split('\n') {
                     let short: String = line.chars().take(138).collect();
                     let dots = if short.len() < line.len() { "..." } else { "" };
-                    self.line(0, format!("{indent}\t  {short}{dots}"));
+                    self.line(0, format!("\t  {short}{dots}"));
                 }
             } else {
                 self.line(0, format!("{head}{key}: {value}"));
