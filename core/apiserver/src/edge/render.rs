@@ -145,7 +145,7 @@ pub fn table(resource: &Resource, objects: &[Value], metadata: Value, include: I
             match include {
                 Include::Metadata => shown["object"] = partial(object),
                 Include::Object => shown["object"] = object.clone(),
-                Include::None => {}
+                Include::None => shown["object"] = Value::Null,
             }
             shown
         })

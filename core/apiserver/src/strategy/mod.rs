@@ -36,7 +36,7 @@ pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut
             None => drop(value::remove(object, &["status"])),
         }
     }
-    if counts_generations(resource, object) {
+    if counts_generations(resource) {
         value::set(object, &["metadata", "generation"], 1);
     }
     match (&*resource.gvr.group, &*resource.gvr.resource) {
@@ -107,7 +107,7 @@ pub fn prepare_for_update(
     if subresource != "finalize" && &*resource.gvr.resource == "namespaces" && resource.gvr.group.is_empty() {
         value::set(new, &["spec", "finalizers"], value::list_at(old, &["spec", "finalizers"]).to_vec());
     }
-    if counts_generations(resource, old) && old.get("spec") != new.get("spec") {
+    if counts_generations(resource) && !desired(old).eq(desired(new)) {
         let generation = i64_at(old, &["metadata", "generation"]).unwrap_or(0);
         value::set(new, &["metadata", "generation"], generation + 1);
     }
@@ -117,10 +117,28 @@ pub fn prepare_for_update(
     Ok(())
 }
 
-fn counts_generations(resource: &Resource, object: &Value) -> bool {
-    let without =
-        matches!(&*resource.gvr.resource, "namespaces" | "nodes" | "services" | "persistentvolumes" | "persistentvolumeclaims");
-    (object.get("spec").is_some() || resource.custom) && !without
+/// Built-in kinds whose strategies count generations, by group.
+const WITH_GENERATION: [(&str, &[&str]); 8] = [
+    ("", &["pods", "podtemplates", "replicationcontrollers"]),
+    ("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"]),
+    ("batch", &["cronjobs", "jobs"]),
+    ("policy", &["poddisruptionbudgets"]),
+    ("networking.k8s.io", &["ingressclasses", "ingresses", "networkpolicies"]),
+    ("flowcontrol.apiserver.k8s.io", &["flowschemas", "prioritylevelconfigurations"]),
+    ("apiextensions.k8s.io", &["customresourcedefinitions"]),
+    ("resource.k8s.io", &["deviceclasses", "resourceslices"]),
+];
+
+fn counts_generations(resource: &Resource) -> bool {
+    let (group, name) = (&*resource.gvr.group, &*resource.gvr.resource);
+    resource.custom
+        || group == "admissionregistration.k8s.io"
+        || WITH_GENERATION.iter().any(|(g, names)| *g == group && names.contains(&name))
+}
+
+/// What a generation is counted of: everything but metadata and status.
+fn desired(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    object.as_object().into_iter().flatten().filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status"))
 }
 
 /// Whether an object that is being deleted has nothing left to wait for.

@@ -40,6 +40,7 @@ pub(super) fn of_kind(group: &str, kind: &str) -> Option<KindRule> {
         ("", "Pod") => core::pod,
         ("", "Namespace") => core::namespace,
         ("", "PersistentVolumeClaim") => core::persistent_volume_claim,
+        ("", "Secret") => core::secret,
         ("", "ReplicationController") => core::replication_controller,
         ("apps", "StatefulSet") => others::stateful_set,
         ("apps", "DaemonSet") => others::daemon_set,

@@ -150,3 +150,12 @@ fn autoscalers_get_both_directions() {
     assert_eq!(behavior["scaleDown"]["policies"][0]["type"], "Pods");
     assert_eq!(behavior["scaleDown"]["stabilizationWindowSeconds"], Value::Null);
 }
+
+#[test]
+fn texts_of_a_secret_become_data() {
+    let secret =
+        defaulted(json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": "eA=="}, "stringData": {"a": "foo", "b": ""}}));
+    assert_eq!(secret["data"], json!({"a": "Zm9v", "b": ""}));
+    assert_eq!(secret["stringData"], Value::Null);
+    assert_eq!(secret["type"], "Opaque");
+}

@@ -160,6 +160,16 @@ pub(super) fn namespace(namespace: &mut Value) {
     }
 }
 
+/// `Convert_v1_Secret_To_core_Secret`: texts become data and win over it.
+pub(super) fn secret(secret: &mut Value) {
+    let Some(map) = secret.as_object_mut() else { return };
+    let Some(Value::Object(texts)) = map.remove("stringData") else { return };
+    for (key, value) in texts {
+        let encoded = crate::base64::encode(value.as_str().unwrap_or("").as_bytes());
+        object_at(secret, &["data"]).insert(key, encoded.into());
+    }
+}
+
 /// `SetDefaults_PersistentVolumeClaim`.
 pub(super) fn persistent_volume_claim(claim: &mut Value) {
     or_insert(object_at(claim, &["status"]), "phase", "Pending");

@@ -24,15 +24,11 @@ pub(super) fn stateful_set(set: &mut Value) {
     }
 }
 
-/// `SetDefaults_DaemonSet` and the conversion that keeps the template's generation in an annotation.
+/// `Convert_apps_DaemonSet_To_v1_DaemonSet`: the template's generation is kept in an annotation.
 pub(super) fn daemon_set(set: &mut Value) {
-    let generation = set["metadata"]["generation"].as_i64().unwrap_or(0);
+    let generation = object::value::i64_at(set, &["metadata", "generation"]).unwrap_or(0).max(1);
     let annotations = object_at(set, &["metadata", "annotations"]);
-    if generation > 0 {
-        or_insert(annotations, "deprecated.daemonset.template.generation", generation.to_string());
-    } else if annotations.is_empty() {
-        object_at(set, &["metadata"]).remove("annotations");
-    }
+    or_insert(annotations, "deprecated.daemonset.template.generation", generation.to_string());
 }
 
 /// `SetDefaults_NetworkPolicy`: the types follow from the rules.
