@@ -61,10 +61,23 @@ impl Container {
         serde_json::from_slice(&std::fs::read(&self.spec.ending).ok()?).ok()
     }
 
+    /// Starts a server, which ends with the test.
+    async fn serve(&self) -> Server {
+        Server(self.start().await)
+    }
+
     /// The log's lines without their times.
     fn log(&self) -> Vec<String> {
         let text = std::fs::read_to_string(&self.spec.log.path).unwrap();
         text.lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect()
+    }
+}
+
+struct Server(Process);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.signal(libc::SIGKILL);
     }
 }
 
@@ -132,7 +145,7 @@ async fn servers_and_services() {
     let address = IpAddr::from([127, 98, std::process::id() as u8, 7]);
     let Some(mut server) = Container::new("server", "http-echo", &[]).await else { return };
     server.spec.address = Some(address);
-    let process = server.start().await;
+    let _serving = server.serve().await;
     assert!(get(address, 8080, "/healthz").ends_with("\r\n\r\nok\n"));
     assert!(TcpStream::connect((IpAddr::from([127, 0, 0, 1]), 8080)).is_err(), "only the pod's address is bound");
 
@@ -150,8 +163,6 @@ async fn servers_and_services() {
     // Another namespace does not know the short name, and nobody listens for the address without its table.
     client.spec.namespace = "other".to_owned();
     assert_eq!(client.run().await.0, Status::Exited(1));
-    process.signal(libc::SIGKILL);
-    process.wait().await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use wasmkube_runner::log::{Stream, Writer};
 use wasmkube_runner::spec::{Ending, Spec};
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
-use wasmtime_wasi::p2::bindings::{Command, LinkOptions};
+use wasmtime_wasi::p2::bindings::Command;
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxView, WasiView};
 
@@ -99,9 +99,7 @@ fn prepare() -> Result<Container> {
     let mut store = Store::new(&engine, state);
     store.limiter(|state| &mut state.limits);
     let mut linker = Linker::new(&engine);
-    let mut options = LinkOptions::default();
-    options.cli_exit_with_code(true);
-    wasmtime_wasi::p2::add_to_linker_with_options_async(&mut linker, &options).map_err(wasm)?;
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(wasm)?;
     sockets::add_to_linker(&mut linker, State::network).map_err(wasm)?;
     for note in sandbox::enter(&spec)? {
         report(&format!("note {note}"));
