@@ -1,0 +1,191 @@
+//! Where pods go, and what is said about those that go nowhere. Nodes here are objects only; nothing runs on them.
+
+use object::value::{list_at, str_at};
+use object::{Value, json};
+use wasmkube_cluster::Config;
+use wasmkube_cluster::driver::Driver;
+
+/// The text that follows the reasons where preemption was thought of and would not help, or found nobody.
+const HOPELESS: &str = "Preemption is not helpful for scheduling";
+const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
+
+struct World {
+    driver: Driver,
+}
+
+impl World {
+    /// Nodes by name; each with 2 CPUs, 1 GiB and room for 10 pods, and what is given besides.
+    fn new(nodes: &[(&str, Value)]) -> Self {
+        let mut driver = Driver::start(Config { controllers: false, ..Config::default() });
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+        driver.create("/api/v1/namespaces/default/serviceaccounts", &account);
+        for (name, more) in nodes {
+            let mut labels = json!({"kubernetes.io/hostname": name});
+            if let Some(given) = more.get("labels").and_then(Value::as_object) {
+                labels.as_object_mut().unwrap().extend(given.clone());
+            }
+            let spec = more.get("spec").cloned().unwrap_or_else(|| json!({}));
+            let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": spec});
+            driver.create("/api/v1/nodes", &node);
+            // Without controllers nobody takes away the taint that a new node is given.
+            driver.request("PATCH", &format!("/api/v1/nodes/{name}"), &json!({"spec": {"taints": spec.get("taints")}}));
+            let status = json!({"status": {"allocatable": {"cpu": "2", "memory": "1Gi", "pods": "10"}}});
+            driver.request("PATCH", &format!("/api/v1/nodes/{name}/status"), &status);
+        }
+        World { driver }
+    }
+
+    fn pod(&mut self, name: &str, labels: Value, spec: Value) -> &mut Self {
+        let mut full = json!({"containers": [{"name": "c", "image": "i"}]});
+        full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default", "labels": labels}, "spec": full,
+        });
+        self.driver.create("/api/v1/namespaces/default/pods", &pod);
+        self.driver.settle_now();
+        self
+    }
+
+    /// The node of a pod, or why it has none.
+    fn place(&mut self, name: &str) -> String {
+        let pod = self.driver.get(&format!("/api/v1/namespaces/default/pods/{name}"));
+        let node = str_at(&pod, &["spec", "nodeName"]);
+        if !node.is_empty() {
+            return node.to_owned();
+        }
+        let conditions = list_at(&pod, &["status", "conditions"]);
+        conditions.iter().find(|c| c["type"] == "PodScheduled").map_or("", |c| str_at(c, &["message"])).to_owned()
+    }
+}
+
+fn cpu(amount: &str) -> Value {
+    json!({"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": amount}}}]})
+}
+
+fn refused(nodes: u32, reasons: &str, preemption: &str) -> String {
+    format!(
+        "0/{nodes} nodes are available: {reasons}. no new claims to deallocate, preemption: 0/{nodes} nodes are available: {nodes} {preemption}."
+    )
+}
+
+#[test]
+fn filters_in_kubernetes_words() {
+    let near = |rule: &str| {
+        json!({"affinity": {rule: {"requiredDuringSchedulingIgnoredDuringExecution": [
+            {"labelSelector": {"matchLabels": {"app": "db"}}, "topologyKey": "kubernetes.io/hostname"},
+        ]}}})
+    };
+    for (name, node, spec, expected) in [
+        ("fits", json!({}), cpu("2"), "n".to_owned()),
+        ("too much cpu", json!({}), cpu("3"), refused(1, "1 Insufficient cpu", HOPELESS)),
+        ("cordoned", json!({"spec": {"unschedulable": true}}), json!({}), refused(1, "1 node(s) were unschedulable", HOPELESS)),
+        (
+            "tainted",
+            json!({"spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}}),
+            json!({}),
+            refused(1, "1 node(s) had untolerated taint(s)", HOPELESS),
+        ),
+        (
+            "tolerated",
+            json!({"spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}}),
+            json!({"tolerations": [{"key": "k", "operator": "Exists"}]}),
+            "n".to_owned(),
+        ),
+        ("selected", json!({"labels": {"disk": "ssd"}}), json!({"nodeSelector": {"disk": "ssd"}}), "n".to_owned()),
+        (
+            "not selected",
+            json!({}),
+            json!({"nodeSelector": {"disk": "ssd"}}),
+            refused(1, "1 node(s) didn't match Pod's node affinity/selector", HOPELESS),
+        ),
+        ("near nobody", json!({}), near("podAffinity"), refused(1, "1 node(s) didn't match pod affinity rules", HOPELESS)),
+        ("away from nobody", json!({}), near("podAntiAffinity"), "n".to_owned()),
+        (
+            "not everywhere",
+            json!({}),
+            json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": {"matchLabels": {"app": "x"}}}]}),
+            refused(1, "1 node(s) didn't match pod topology spread constraints (missing required label)", HOPELESS),
+        ),
+    ] {
+        let mut world = World::new(&[("n", node)]);
+        assert_eq!(world.pod("p", json!({}), spec).place("p"), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_is_taken_is_taken() {
+    let mut world = World::new(&[("n", json!({}))]);
+    world.pod("a", json!({}), cpu("1500m"));
+    assert_eq!(world.pod("b", json!({}), cpu("1")).place("b"), refused(1, "1 Insufficient cpu", NO_VICTIMS));
+    let port = json!({"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80, "hostPort": 8080}]}]});
+    assert_eq!(world.pod("c", json!({}), port.clone()).place("c"), "n");
+    let words = "1 node(s) didn't have free ports for the requested pod ports";
+    assert_eq!(world.pod("d", json!({}), port).place("d"), refused(1, words, NO_VICTIMS));
+}
+
+#[test]
+fn no_nodes_at_all() {
+    let mut world = World::new(&[]);
+    assert_eq!(world.pod("p", json!({}), json!({})).place("p"), "no nodes available to schedule pods");
+}
+
+#[test]
+fn emptier_nodes_are_preferred() {
+    let mut world = World::new(&[("a", json!({})), ("b", json!({}))]);
+    let first = world.pod("p1", json!({}), cpu("500m")).place("p1");
+    let second = world.pod("p2", json!({}), cpu("500m")).place("p2");
+    assert_ne!(first, second);
+}
+
+#[test]
+fn preferences_weigh() {
+    let mut world = World::new(&[("a", json!({})), ("b", json!({"labels": {"disk": "ssd"}}))]);
+    let prefer = json!({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+        {"weight": 10, "preference": {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}},
+    ]}}});
+    for i in 0..3 {
+        let name = format!("p{i}");
+        assert_eq!(world.pod(&name, json!({}), prefer.clone()).place(&name), "b");
+    }
+}
+
+#[test]
+fn pods_of_a_kind_keep_apart_or_spread() {
+    let mut world = World::new(&[("a", json!({})), ("b", json!({}))]);
+    let apart = json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"labelSelector": {"matchLabels": {"app": "db"}}, "topologyKey": "kubernetes.io/hostname"},
+    ]}}});
+    let db = json!({"app": "db"});
+    let first = world.pod("p1", db.clone(), apart.clone()).place("p1");
+    let second = world.pod("p2", db.clone(), apart.clone()).place("p2");
+    assert_ne!(first, second);
+    let words = "2 node(s) didn't match pod anti-affinity rules";
+    assert_eq!(world.pod("p3", db.clone(), apart).place("p3"), refused(2, words, NO_VICTIMS));
+    // One that has no terms of its own is kept away by those that have.
+    let words = "2 node(s) didn't satisfy existing pods anti-affinity rules";
+    assert_eq!(world.pod("p4", db, json!({})).place("p4"), refused(2, words, NO_VICTIMS));
+}
+
+#[test]
+fn gates_hold_a_pod_until_they_are_gone() {
+    let mut world = World::new(&[("n", json!({}))]);
+    world.pod("p", json!({}), json!({"schedulingGates": [{"name": "wait"}]}));
+    assert_ne!(world.place("p"), "n");
+    let path = "/api/v1/namespaces/default/pods/p";
+    world.driver.request("PATCH", path, &json!({"spec": {"schedulingGates": null}}));
+    world.driver.settle_now();
+    assert_eq!(world.place("p"), "n");
+}
+
+#[test]
+fn a_new_node_helps_those_who_wait() {
+    let mut world = World::new(&[]);
+    world.pod("p", json!({}), json!({}));
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "late"}});
+    world.driver.create("/api/v1/nodes", &node);
+    world.driver.request("PATCH", "/api/v1/nodes/late", &json!({"spec": {"taints": null}}));
+    world.driver.request("PATCH", "/api/v1/nodes/late/status", &json!({"status": {"allocatable": {"pods": "1"}}}));
+    world.driver.settle(2_000);
+    assert_eq!(world.place("p"), "late");
+}
