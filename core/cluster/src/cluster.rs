@@ -16,6 +16,11 @@ const SCHEDULER_BUDGET: u32 = 32;
 /// Writes that simulated nodes make in one step, about.
 const NODES_BUDGET: u32 = 64;
 
+/// Events that the scheduler, and the simulated nodes, each write in one step that has nothing else to do...
+const EVENTS_BUDGET: u32 = 64;
+/// ...and in one that has.
+const EVENTS_BUDGET_BUSY: u32 = 4;
+
 /// A whole control plane.
 #[derive(Default)]
 pub struct Cluster {
@@ -137,6 +142,12 @@ impl Parts {
             progress = progress.and(scheduler.run(&mut self.api, now, SCHEDULER_BUDGET));
         }
         progress = progress.and(self.nodes.run(&mut self.api, now, NODES_BUDGET));
+        // Events come last: nothing depends on them. But they are never held back for long.
+        let budget = if progress.more || self.api.store().revision() != before { EVENTS_BUDGET_BUSY } else { EVENTS_BUDGET };
+        if let Some(scheduler) = &mut self.scheduler {
+            progress = progress.and(scheduler.speak(&mut self.api, now, budget));
+        }
+        progress = progress.and(self.nodes.speak(&mut self.api, now, budget));
         // What one part wrote, another that ran before it has not seen yet.
         progress.more |= self.api.store().revision() != before;
         progress

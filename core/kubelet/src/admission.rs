@@ -65,7 +65,8 @@ fn placement(pod: &Pod, config: &Config, node: &NodeState) -> Result<(), Rejecti
     let selected = pod.spec.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value));
     let wanted = NodeSelector::required_of(&pod.spec.affinity).is_none_or(|selector| selector.matches(fields));
     // Before the Node object is known there is nothing to compare with.
-    if !node.labels.is_empty() && !(selected && wanted) {
+    let unknown = node.labels.is_empty();
+    if !(unknown || selected && wanted) {
         return Err(predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector"));
     }
     let taints: Vec<Taint> = config.taints.iter().filter_map(|t| Taint::deserialize(t).ok()).collect();

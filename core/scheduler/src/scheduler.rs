@@ -1,6 +1,6 @@
 //! The scheduling cycle: follow the store, take a pod, filter, score, bind; or say why not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use apiserver::{ApiServer, PatchKind, UserInfo, gvr};
@@ -47,7 +47,18 @@ pub struct Scheduler {
     followed: Option<u64>,
     /// Where the search for nodes begins: it goes round, so that all nodes get their share.
     first_node: usize,
+    /// Events that are still to be written.
+    unsaid: VecDeque<Said>,
     names: Names,
+}
+
+/// An event about a pod.
+struct Said {
+    at: Time,
+    pod: Arc<PodInfo>,
+    kind: EventType,
+    reason: &'static str,
+    message: String,
 }
 
 struct Names {
@@ -88,6 +99,7 @@ impl Scheduler {
             queue: Queue::default(),
             followed: None,
             first_node: 0,
+            unsaid: VecDeque::new(),
             names: Names {
                 pods: GroupResource::new("", "pods"),
                 nodes: GroupResource::new("", "nodes"),
@@ -117,11 +129,11 @@ impl Scheduler {
                 match self.bind(api, now, pod, &node) {
                     Ok(()) => {
                         let message = format!("Successfully assigned {name} to {node}");
-                        self.event(api, now, pod, EventType::Normal, "Scheduled", &message);
+                        self.event(now, pod, EventType::Normal, "Scheduled", message);
                     }
                     Err(error) if error.is_not_found() => drop(self.queue.remove(key)),
                     Err(error) => {
-                        self.event(api, now, pod, EventType::Warning, "FailedScheduling", &error.to_string());
+                        self.event(now, pod, EventType::Warning, "FailedScheduling", error.to_string());
                         self.queue.retry(key, now);
                     }
                 }
@@ -134,8 +146,8 @@ impl Scheduler {
                     by.insert(plugins::Plugin::NodeUnschedulable);
                 }
                 self.queue.failed(key, by, now);
-                self.event(api, now, pod, EventType::Warning, "FailedScheduling", &message);
                 self.write_condition(api, now, key, pod, &message);
+                self.event(now, pod, EventType::Warning, "FailedScheduling", message);
             }
         }
     }
@@ -199,11 +211,25 @@ impl Scheduler {
         let _ = client.patch(&self.names.pods_v1, &pod.namespace, &pod.name, "status", PatchKind::Strategic, patch);
     }
 
-    fn event(&mut self, api: &mut ApiServer, now: Time, pod: &PodInfo, kind: EventType, reason: &str, message: &str) {
+    /// Writes at most `budget` events. They can wait: nothing depends on them.
+    pub fn speak(&mut self, api: &mut ApiServer, now: Time, budget: u32) -> Progress {
+        for _ in 0..budget {
+            let Some(said) = self.unsaid.pop_front() else { break };
+            self.write_event(api, now, &said);
+        }
+        Progress { more: !self.unsaid.is_empty(), wake_at: None }
+    }
+
+    fn event(&mut self, at: Time, pod: &Arc<PodInfo>, kind: EventType, reason: &'static str, message: String) {
+        self.unsaid.push_back(Said { at, pod: pod.clone(), kind, reason, message });
+    }
+
+    fn write_event(&mut self, api: &mut ApiServer, now: Time, said: &Said) {
+        let pod = &said.pod;
         let about = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {
             "namespace": &*pod.namespace, "name": &*pod.name, "uid": &*pod.uid,
         }});
-        let Some(write) = self.recorder.event(now, &about, kind, reason, message) else { return };
+        let Some(write) = self.recorder.event(said.at, &about, said.kind, said.reason, &said.message) else { return };
         let mut client = api.client(now, &self.user);
         let events = &self.names.events_v1;
         // An event that cannot be written (its namespace is going away) is lost, as on Kubernetes.

@@ -28,6 +28,8 @@ pub(crate) struct SimulatedNodes {
     by_name: BTreeMap<String, u32>,
     /// Nodes that something has happened to.
     dirty: BTreeSet<u32>,
+    /// Nodes that may have events to write.
+    unsaid: BTreeSet<u32>,
     timers: BTreeSet<(Time, u32)>,
     due: BTreeMap<u32, Time>,
     /// Events up to this revision were taken in; `None` before the first run.
@@ -71,6 +73,7 @@ impl SimulatedNodes {
             nodes,
             by_name,
             dirty,
+            unsaid: BTreeSet::new(),
             timers: BTreeSet::new(),
             due: BTreeMap::new(),
             followed: None,
@@ -112,10 +115,24 @@ impl SimulatedNodes {
             if wake.more {
                 self.dirty.insert(index);
             }
+            self.unsaid.insert(index);
             self.set_timer(index, wake.wake_at);
             self.follow(api.store(), now);
         }
         Progress { more: !self.dirty.is_empty(), wake_at: self.timers.first().map(|(at, _)| *at) }
+    }
+
+    /// Writes at most `budget` events.
+    pub fn speak(&mut self, api: &mut ApiServer, now: Time, mut budget: u32) -> Progress {
+        while budget > 0
+            && let Some(index) = self.unsaid.pop_first()
+        {
+            let left = self.nodes.get_mut(index as usize).is_some_and(|node| node.speak(api, now, &mut budget));
+            if left {
+                self.unsaid.insert(index);
+            }
+        }
+        Progress { more: !self.unsaid.is_empty(), wake_at: None }
     }
 
     /// Answers what the API server asks of these nodes' kubelets; everything else passes.

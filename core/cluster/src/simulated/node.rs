@@ -28,6 +28,8 @@ pub(super) struct Node {
     presence: Presence,
     /// Writes that are still to be made, in order.
     owed: VecDeque<Output>,
+    /// Events that are still to be written, and when they happened. They come after everything else.
+    unsaid: VecDeque<(Time, PodEvent)>,
     /// ConfigMaps and Secrets to follow (`true`) or not any more.
     references: Vec<(Reference, bool)>,
     /// Revisions of this node's own status writes that have not come back yet.
@@ -85,6 +87,7 @@ impl Node {
             recorder: Recorder::new("kubelet", &name),
             presence: Presence::Absent { at: Time::default() },
             owed: VecDeque::new(),
+            unsaid: VecDeque::new(),
             references: Vec::new(),
             written: BTreeSet::new(),
             names: Names {
@@ -156,6 +159,7 @@ impl Node {
                 match self.runtime.act(now, wish) {
                     Some(Output::Fetch(reference)) => self.references.push((reference, true)),
                     Some(Output::Forget(reference)) => self.references.push((reference, false)),
+                    Some(Output::Event(event)) => self.unsaid.push_back((now, event)),
                     Some(owed) => self.owe(owed),
                     None => {}
                 }
@@ -173,6 +177,17 @@ impl Node {
         };
         let wake = [Some(presence), self.kubelet.next_wake(), self.runtime.next_wake()].into_iter().flatten().min();
         Progress { more: !self.owed.is_empty() || wake.is_some_and(|at| at <= now), wake_at: wake }
+    }
+
+    /// Writes events; each takes one from `budget`. Says whether some are left.
+    pub fn speak(&mut self, api: &mut ApiServer, now: Time, budget: &mut u32) -> bool {
+        while *budget > 0
+            && let Some((at, event)) = self.unsaid.pop_front()
+        {
+            *budget -= 1;
+            self.write_event(api, now, at, &event);
+        }
+        !self.unsaid.is_empty()
     }
 
     /// A status that is not written yet is replaced by the next of the same pod: each is whole.
@@ -257,7 +272,6 @@ impl Node {
                     self.kubelet.handle(now, Input::DeleteFailed(pod.uid));
                 }
             }
-            Output::Event(event) => self.write_event(api, now, &event),
             // The runtime keeps everything else for itself.
             _ => {}
         }
@@ -278,7 +292,7 @@ impl Node {
         }
     }
 
-    fn write_event(&mut self, api: &mut ApiServer, now: Time, event: &PodEvent) {
+    fn write_event(&mut self, api: &mut ApiServer, now: Time, at: Time, event: &PodEvent) {
         let pod = &event.pod;
         let mut about = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {
             "namespace": pod.namespace, "name": pod.name, "uid": &*pod.uid,
@@ -287,7 +301,7 @@ impl Node {
             about["fieldPath"] = event.field_path.as_str().into();
         }
         let kind = if event.warning { EventType::Warning } else { EventType::Normal };
-        let Some(write) = self.recorder.event(now, &about, kind, event.reason, &event.message) else { return };
+        let Some(write) = self.recorder.event(at, &about, kind, event.reason, &event.message) else { return };
         let mut client = api.client(now, &self.user);
         // An event that cannot be written (its namespace is going away) is lost, as on Kubernetes.
         let _ = match write {
