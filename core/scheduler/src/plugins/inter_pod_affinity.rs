@@ -65,7 +65,8 @@ impl Neighbours {
         for (term, domains) in pod.affinity.iter().zip(&self.wanted) {
             let here = domain(term, node);
             let near = here.as_ref().is_some_and(|domain| domains.contains_key(domain));
-            if !near && !(self.first_of_its_kind && here.is_some()) {
+            let begins = self.first_of_its_kind && here.is_some();
+            if !(near || begins) {
                 return Err(Rejection::unresolvable(Plugin::InterPodAffinity, "node(s) didn't match pod affinity rules"));
             }
         }

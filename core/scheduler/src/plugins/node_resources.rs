@@ -46,7 +46,7 @@ pub(super) fn balanced_allocation(pod: &PodInfo, node: &NodeInfo) -> i64 {
         let used = node.requested.get(name).copied().unwrap_or(0) + pod.requests.get(name).copied().unwrap_or(0);
         if has <= 0 { 0 } else { (i128::from(used) * 10_000 / i128::from(has)).min(10_000) as i64 }
     };
-    if pod.requests.get("cpu").is_none() && pod.requests.get("memory").is_none() {
+    if !(pod.requests.contains_key("cpu") || pod.requests.contains_key("memory")) {
         // A pod that asks for nothing balances nothing.
         return 0;
     }
