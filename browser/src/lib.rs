@@ -18,6 +18,14 @@ extern "C" {
     fn console_error(message: &str);
 }
 
+/// Replays a recorded trace (`Vec<StepInput>` in the wire encoding) on a core of its own and gives back the outputs of
+/// every step: the same bytes as on any other target.
+#[wasm_bindgen(js_name = runTrace)]
+pub fn run_trace(trace: &[u8]) -> Result<Vec<u8>, JsError> {
+    let trace: Vec<cluster::StepInput> = cluster::wire::decode(trace).map_err(|error| JsError::new(&error.to_string()))?;
+    Ok(cluster::trace::run(&trace))
+}
+
 /// A panic ends this instance (the browser build aborts); the console and the page should say where it was.
 #[wasm_bindgen(start)]
 fn start() {
