@@ -12,7 +12,7 @@ use object::quantity::Quantity;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::gotype::{go_type, shown_number};
+use crate::gotype::{embedded, go_type, shown_number};
 use crate::types::{Field, Format, Shape, Type};
 
 /// An object as it was read.
@@ -135,7 +135,8 @@ enum Failure {
 /// Where the decoder stands; lives on the stack and becomes text only when something is wrong.
 enum Path<'p> {
     Root,
-    Field(&'p Path<'p>, &'p str),
+    /// A field, and the embedded struct that Go's messages name before it.
+    Field(&'p Path<'p>, &'p str, &'static str),
     Key(&'p Path<'p>, &'p str),
     Item(&'p Path<'p>, usize),
 }
@@ -145,7 +146,7 @@ impl Path<'_> {
     fn full(&self) -> String {
         match self {
             Path::Root => String::new(),
-            Path::Field(above, name) | Path::Key(above, name) => {
+            Path::Field(above, name, _) | Path::Key(above, name) => {
                 let above = above.full();
                 if above.is_empty() { (*name).to_owned() } else { format!("{above}.{name}") }
             }
@@ -157,9 +158,10 @@ impl Path<'_> {
     fn fields(&self) -> String {
         match self {
             Path::Root => String::new(),
-            Path::Field(above, name) => {
+            Path::Field(above, name, embedded) => {
                 let above = above.fields();
-                if above.is_empty() { (*name).to_owned() } else { format!("{above}.{name}") }
+                let parts = [above.as_str(), embedded, name];
+                parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
             }
             Path::Key(above, _) | Path::Item(above, _) => above.fields(),
         }
@@ -187,7 +189,6 @@ impl Seed<'_, '_> {
         let ty = go_type(self.ty, if matches!(self.path, Path::Field(..)) { self.field } else { None });
         let path = self.path.fields();
         match self.ty.shape() {
-            Shape::IntOrString => "into Go value of type int32".to_owned(),
             Shape::String(Format::DateTime | Format::MicroTime) => "into Go value of type string".to_owned(),
             _ if path.is_empty() => format!("into Go value of type {ty}"),
             _ => format!("into Go struct field {}.{path} of type {ty}", self.owner.short_name()),
@@ -370,7 +371,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
             }
             Shape::Struct(_) | Shape::ObjectOr(_) => {
                 while let Some(key) = map.next_key::<String>()? {
-                    let path = Path::Field(self.path, &key);
+                    let path = Path::Field(self.path, &key, embedded(self.ty, &key));
                     let Some(field) = self.ty.field(&key) else {
                         map.next_value::<IgnoredAny>()?;
                         self.cx.strict.push(format!("unknown field {:?}", path.full()));
@@ -411,7 +412,8 @@ fn normalize(ty: Type<'_>, out: &mut Map<String, Value>) {
             Value::Bool(false) => node.zero || node.pointer,
             Value::Number(n) if n.as_i64() == Some(0) => node.zero || node.pointer || !is_integer(field),
             Value::String(s) if s.is_empty() => node.zero || node.pointer || !is_text(field),
-            Value::Array(list) if list.is_empty() => node.zero || node.required || field.ty().items().is_none(),
+            // What Go always writes it writes as null here.
+            Value::Array(list) if list.is_empty() => node.required && !node.zero || field.ty().items().is_none(),
             Value::Object(map) if map.is_empty() => node.zero || node.required || field.ty().values().is_none(),
             _ => true,
         }

@@ -15,6 +15,7 @@ pub(crate) fn go_type(ty: Type<'_>, field: Option<Field<'_>>) -> String {
         Shape::String(Format::Plain) => "string".to_owned(),
         Shape::Integer { bits } => format!("int{bits}"),
         Shape::Number => "float64".to_owned(),
+        Shape::IntOrString => "int32".to_owned(),
         Shape::Map(values) => {
             let values = ty.types().ty(*values);
             // All maps of quantities in the API are of this named type.
@@ -31,6 +32,16 @@ pub(crate) fn go_type(ty: Type<'_>, field: Option<Field<'_>>) -> String {
             let name = parts.next().unwrap_or("");
             format!("{}.{name}", parts.next().unwrap_or("v1"))
         }
+    }
+}
+
+/// The struct that Go embeds in a struct of this type to hold this field, where messages name it.
+pub(crate) fn embedded(ty: Type<'_>, field: &str) -> &'static str {
+    match (ty.short_name(), field) {
+        ("Probe", "exec" | "httpGet" | "tcpSocket" | "grpc") => "ProbeHandler",
+        ("Volume", field) if field != "name" => "VolumeSource",
+        ("EphemeralContainer", field) if field != "targetContainerName" => "EphemeralContainerCommon",
+        _ => "",
     }
 }
 

@@ -30,7 +30,9 @@ const RETURN_DELETED: [&str; 9] = [
 
 /// A new object has no status of its own making and is in its first generation.
 pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut Value) -> Result<()> {
-    if resource.has_status() {
+    // A node comes with the status its kubelet found.
+    let is_node = resource.gvr.group.is_empty() && &*resource.gvr.resource == "nodes";
+    if resource.has_status() && !is_node {
         match resource.ty().field("status") {
             Some(status) => value::set(object, &["status"], schema::decode::zero(status.ty(), 0)),
             None => drop(value::remove(object, &["status"])),
@@ -118,11 +120,13 @@ pub fn prepare_for_update(
 }
 
 /// Built-in kinds whose strategies count generations, by group.
-const WITH_GENERATION: [(&str, &[&str]); 8] = [
+const WITH_GENERATION: [(&str, &[&str]); 10] = [
     ("", &["pods", "podtemplates", "replicationcontrollers"]),
     ("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"]),
     ("batch", &["cronjobs", "jobs"]),
+    ("discovery.k8s.io", &["endpointslices"]),
     ("policy", &["poddisruptionbudgets"]),
+    ("scheduling.k8s.io", &["priorityclasses"]),
     ("networking.k8s.io", &["ingressclasses", "ingresses", "networkpolicies"]),
     ("flowcontrol.apiserver.k8s.io", &["flowschemas", "prioritylevelconfigurations"]),
     ("apiextensions.k8s.io", &["customresourcedefinitions"]),

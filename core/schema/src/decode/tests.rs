@@ -68,6 +68,12 @@ fn refuses_wrong_types_in_the_words_of_go() {
             r#"{"spec":{"containers":[{"resources":{"limits":{"cpu":"lots"}}}]}}"#,
             "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
         ),
+        (
+            "Pod",
+            r#"{"spec":{"containers":[{"livenessProbe":{"httpGet":{"port":{}}}}]}}"#,
+            "json: cannot unmarshal object into Go struct field \
+             HTTPGetAction.spec.containers.livenessProbe.ProbeHandler.httpGet.port of type int32",
+        ),
         ("Secret", r#"{"data":{"a":"%%"}}"#, "illegal base64 data at input byte 0"),
     ] {
         assert_eq!(decode(kind, json), Err(DecodeError::Type(message.to_owned())), "{json}");

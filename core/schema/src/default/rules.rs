@@ -19,6 +19,7 @@ pub(super) fn of_type(name: &str) -> Option<TypeRule> {
         ("core.v1", "Container" | "EphemeralContainer") => core::container,
         ("core.v1", "ImageVolumeSource") => core::image_volume,
         ("core.v1", "PodSpec") => core::pod_spec,
+        ("core.v1", "PodStatus") => core::pod_status,
         ("core.v1", "Volume") => core::volume,
         ("core.v1", "ServiceSpec") => core::service_spec,
         ("core.v1", "LoadBalancerIngress") => core::load_balancer_ingress,

@@ -19,6 +19,10 @@ pub(super) fn pod(pod: &mut Value) {
         pod_requests(spec);
     }
     or_insert(spec, "enableServiceLinks", true);
+    // A negative period means at once, with the node's confirmation.
+    if spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|seconds| seconds < 0) {
+        spec.insert("terminationGracePeriodSeconds".to_owned(), 1.into());
+    }
 }
 
 fn requests_from_limits(resources: &mut Map<String, Value>) {
@@ -91,6 +95,19 @@ fn pull_policy(image: &str) -> &'static str {
     match last.split_once(':') {
         None | Some((_, "latest")) => "Always",
         Some(_) => "IfNotPresent",
+    }
+}
+
+/// `Convert_v1_PodStatus_To_core_PodStatus`: the address and the list of addresses agree.
+pub(super) fn pod_status(status: &mut Map<String, Value>) {
+    let first = status.get("podIPs").and_then(|ips| ips.get(0)).and_then(|ip| ip.get("ip")).cloned();
+    match (text(status, "podIP"), first) {
+        ("", Some(first)) => drop(status.insert("podIP".to_owned(), first)),
+        ("", None) | (_, Some(_)) => {}
+        (address, None) => {
+            let list = json!([{"ip": address}]);
+            status.insert("podIPs".to_owned(), list);
+        }
     }
 }
 
