@@ -289,9 +289,9 @@ impl ApiError {
         self.reason == Reason::AlreadyExists
     }
 
-    /// Errors of routing carry details that say nothing, as Kubernetes writes them.
+    /// Some errors carry details that say nothing, as Kubernetes writes them.
     fn has_empty_details(&self) -> bool {
-        let routing = matches!(self.reason, Reason::NotFound | Reason::MethodNotAllowed)
+        let routing = matches!(self.reason, Reason::NotFound | Reason::MethodNotAllowed | Reason::Invalid)
             || self.reason == Reason::NotAcceptable && self.message.starts_with("406");
         routing && self.details == Details::default()
     }
