@@ -146,8 +146,13 @@ impl ApiServer {
     }
 
     /// Makes `value` the object at `key`: in the store, and soon in the journal.
-    pub(crate) fn commit(&mut self, key: Key, value: Value) -> Arc<Object> {
-        let object = self.store.put(key, value);
+    pub(crate) fn commit(&mut self, key: Key, mut value: Value) -> Arc<Object> {
+        self.commit_from(key, &mut value)
+    }
+
+    /// As [`ApiServer::commit`]; the caller keeps the value, which now says its revision.
+    pub(crate) fn commit_from(&mut self, key: Key, value: &mut Value) -> Arc<Object> {
+        let object = self.store.put_from(key, value);
         let record = Record::Put { revision: object.revision, key: registry_key(&object.key), value: object.bytes.clone() };
         self.outputs.push(Output::Journal(record));
         object

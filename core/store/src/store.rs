@@ -176,9 +176,14 @@ impl Store {
 
     /// Makes `value` the object at `key`, at the next revision, which is written into its `metadata.resourceVersion`.
     pub fn put(&mut self, key: Key, mut value: Value) -> Arc<Object> {
+        self.put_from(key, &mut value)
+    }
+
+    /// As [`Store::put`], for callers who go on to use the value.
+    pub fn put_from(&mut self, key: Key, value: &mut Value) -> Arc<Object> {
         let revision = self.now.revision + 1;
-        ::object::value::set(&mut value, &["metadata", "resourceVersion"], revision.to_string());
-        let object = Arc::new(Object::new(key, revision, &value));
+        ::object::value::set(value, &["metadata", "resourceVersion"], revision.to_string());
+        let object = Arc::new(Object::new(key, revision, value));
         let old = self.now.put(object.clone());
         self.record(Event { revision, old, new: Some(object.clone()) });
         object

@@ -76,7 +76,7 @@ pub fn update(
         None => drop(value::remove(&mut new, &["metadata", "resourceVersion"])),
     }
     // The change is the object's own, whatever path it came by.
-    let changed = api.replace(now, user, target, &old, new, options)?;
+    let changed = api.replace(now, user, target, &old, old.value(), new, options, false)?;
     Ok(scale_of(&changed))
 }
 

@@ -73,7 +73,7 @@ pub fn finalize(
     let old = api.stored(target)?;
     let mut new = old.value();
     value::set(&mut new, &["spec", "finalizers"], value::list_at(&body, &["spec", "finalizers"]).to_vec());
-    api.replace(now, user, target, &old, new, options)
+    api.replace(now, user, target, &old, old.value(), new, options, false)
 }
 
 fn evict(api: &mut ApiServer, now: Time, user: &UserInfo, target: &Target, options: &WriteOptions) -> Result<Value> {

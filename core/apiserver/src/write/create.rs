@@ -80,8 +80,8 @@ impl ApiServer {
         if options.dry_run {
             return Ok(convert::from_storage(resource, object));
         }
-        let stored = self.commit(key, object);
-        Ok(convert::from_storage(resource, stored.value()))
+        self.commit_from(key, &mut object);
+        Ok(convert::from_storage(resource, object))
     }
 
     /// Fills in `metadata.name` from `generateName`.

@@ -50,23 +50,28 @@ impl ApiServer {
         }
         let old = self.stored(target)?;
         let resource = &target.resource;
-        let mut new = convert::from_storage(resource, old.value());
+        let before = old.value();
+        let mut new = convert::from_storage(resource, before.clone());
         // What a refusal quotes: the patch itself where it is applied to the typed object, else what came of it.
-        let quoted = (kind == PatchKind::Strategic).then(|| schema::strategic::go_format(&patch));
+        let sent = (kind == PatchKind::Strategic).then(|| patch.clone());
         match kind {
             PatchKind::Json => object::patch::json::apply(&mut new, &patch)?,
             PatchKind::Merge => object::patch::merge::apply(&mut new, patch)?,
             PatchKind::Strategic | PatchKind::Apply => schema::strategic::apply(&mut new, patch, resource.ty())?,
         }
-        let quoted = quoted.unwrap_or_else(|| new.to_string());
-        let decoded = schema::decode::from_value(resource.ty(), new).map_err(|e| refused(&quoted, &e.to_string()))?;
+        let made = if sent.is_some() { None } else { Some(new.clone()) };
+        let quoted = || match (&sent, &made) {
+            (Some(sent), _) => schema::strategic::go_format(sent),
+            (None, made) => made.as_ref().map(Value::to_string).unwrap_or_default(),
+        };
+        let decoded = schema::decode::from_value(resource.ty(), new).map_err(|e| refused(&quoted(), &e.to_string()))?;
         if options.field_validation == FieldValidation::Strict && !decoded.strict.is_empty() {
-            return Err(refused(&quoted, &schema::decode::strict_error(&decoded.strict)));
+            return Err(refused(&quoted(), &schema::decode::strict_error(&decoded.strict)));
         }
         let body::Body { object, warnings } = body::checked(decoded, resource, options.field_validation)?;
         super::update::check_names(target, &object)?;
         check_uid(target, &old, &object)?;
-        let changed = self.replace(now, user, target, &old, object, options)?;
+        let changed = self.replace(now, user, target, &old, before, object, options, false)?;
         Ok((changed, warnings))
     }
 
@@ -95,7 +100,7 @@ impl ApiServer {
                 object::value::set(&mut object, &["metadata", "name"], target.name.as_str());
                 self.create_owned(now, user, target, object, options, true)?
             }
-            Some(old) => self.replace_owned(now, user, target, old, merged, options, true)?,
+            Some(old) => self.replace(now, user, target, old, old.value(), merged, options, true)?,
         };
         Ok((done, warnings))
     }

@@ -28,30 +28,20 @@ impl ApiServer {
     ) -> Result<Value> {
         let old = self.stored(target)?;
         check_names(target, &body)?;
-        self.replace(now, user, target, &old, body, options)
+        let before = old.value();
+        self.replace(now, user, target, &old, before, body, options, false)
     }
 
-    /// Puts `new` (in the version of the path) in the place of `old`: the common end of update and patch.
-    pub(crate) fn replace(
-        &mut self,
-        now: Time,
-        user: &UserInfo,
-        target: &Target,
-        old: &Arc<Object>,
-        new: Value,
-        options: &WriteOptions,
-    ) -> Result<Value> {
-        self.replace_owned(now, user, target, old, new, options, false)
-    }
-
-    /// As [`ApiServer::replace`]; `owned` says that managedFields are right already, as server-side apply leaves them.
+    /// Puts `new` (in the version of the path) in the place of `old`, whose stored value is `before`: the common end of
+    /// update and patch. `owned` says that managedFields are right already, as server-side apply leaves them.
     #[allow(clippy::too_many_arguments)]
-    pub(super) fn replace_owned(
+    pub(crate) fn replace(
         &mut self,
         now: Time,
         _user: &UserInfo,
         target: &Target,
         old: &Arc<Object>,
+        before: Value,
         mut new: Value,
         options: &WriteOptions,
         owned: bool,
@@ -60,7 +50,6 @@ impl ApiServer {
         check_preconditions(target, old, &new)?;
         convert::label(&mut new, &resource.kind);
         schema::default::default(resource, &mut new);
-        let before = old.value();
         keep_system_metadata(&before, &mut new);
         if target.subresource.is_empty() {
             strategy::template_generation(resource, Some(&before), &mut new);
@@ -82,8 +71,8 @@ impl ApiServer {
             self.commit_removal(&old.key);
             return Ok(convert::from_storage(resource, new));
         }
-        let stored = self.commit(old.key.clone(), new);
-        Ok(convert::from_storage(resource, stored.value()))
+        self.commit_from(old.key.clone(), &mut new);
+        Ok(convert::from_storage(resource, new))
     }
 }
 
