@@ -261,3 +261,14 @@ fn a_crash_of_the_control_plane_restarts_no_history() {
     assert_eq!(names(&before), names(&after));
     assert_eq!(phases(&mut driver), vec!["Running"; 4]);
 }
+
+#[test]
+fn a_label_given_to_a_node_draws_pods_there() {
+    let mut driver = cluster(2);
+    driver.request("PATCH", "/api/v1/nodes/sim-0002", &json!({"metadata": {"labels": {"disk": "ssd"}}}));
+    let spec = json!({"nodeSelector": {"disk": "ssd"}, "containers": [{"name": "c", "image": "nginx"}]});
+    driver.create("/api/v1/namespaces/default/pods", &pod("a", spec, json!({})));
+    driver.settle(2_000);
+    let pod = driver.get("/api/v1/namespaces/default/pods/a");
+    assert_eq!((str_at(&pod, &["spec", "nodeName"]), str_at(&pod, &["status", "phase"])), ("sim-0002", "Running"));
+}

@@ -46,6 +46,7 @@ pub(crate) struct SimulatedNodes {
 
 struct Names {
     pods: GroupResource,
+    nodes: GroupResource,
     services: GroupResource,
     config_maps: GroupResource,
     secrets: GroupResource,
@@ -83,6 +84,7 @@ impl SimulatedNodes {
             logs: Logs::default(),
             names: Names {
                 pods: GroupResource::new("", "pods"),
+                nodes: GroupResource::new("", "nodes"),
                 services: GroupResource::new("", "services"),
                 config_maps: GroupResource::new("", "configmaps"),
                 secrets: GroupResource::new("", "secrets"),
@@ -181,8 +183,10 @@ impl SimulatedNodes {
                 }
             }
             _ => {
-                for object in store.list(&self.names.pods.clone(), None) {
-                    self.take(&Event { revision: object.revision, old: None, new: Some(object.clone()) }, now);
+                for resource in [self.names.nodes.clone(), self.names.pods.clone()] {
+                    for object in store.list(&resource, None) {
+                        self.take(&Event { revision: object.revision, old: None, new: Some(object.clone()) }, now);
+                    }
                 }
                 self.services_changed = true;
             }
@@ -200,6 +204,11 @@ impl SimulatedNodes {
         let key = event.key();
         if key.resource == self.names.pods {
             self.pod(key, event, now);
+        } else if key.resource == self.names.nodes {
+            let node = self.by_name.get(&*key.name).and_then(|index| self.nodes.get_mut(*index as usize));
+            if let Some((node, object)) = node.zip(event.new.as_deref()) {
+                node.labels(now, object.meta.labels.clone());
+            }
         } else if key.resource == self.names.services {
             self.services_changed = true;
         } else if let Some(users) = self.references.get(key) {

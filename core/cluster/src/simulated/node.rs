@@ -124,6 +124,11 @@ impl Node {
         self.kubelet.handle(now, Input::PodGone(uid));
     }
 
+    /// Its Node object has these labels now.
+    pub fn labels(&mut self, now: Time, labels: BTreeMap<String, String>) {
+        self.kubelet.handle(now, Input::NodeLabels(labels));
+    }
+
     /// The Services have changed.
     pub fn services(&mut self, now: Time, services: Arc<Vec<ServiceEnv>>) {
         self.kubelet.handle(now, Input::Services(services));
