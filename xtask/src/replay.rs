@@ -107,11 +107,25 @@ impl Server {
 
     /// With these arguments besides ports and data directory.
     pub fn start_with(arguments: &[&str]) -> Result<Self> {
+        Server::start_logged(arguments, None)
+    }
+
+    /// As [`Server::start_with`], with what it prints in a file.
+    pub fn start_logged(arguments: &[&str], log: Option<&std::path::Path>) -> Result<Self> {
         let data = std::env::temp_dir().join(format!("wasmkube-xtask-{}-{}", std::process::id(), free_port()?));
         let (port, web_port) = (free_port()?, free_port()?);
         let mut command = Command::new(shell::dist().join("wasmkube"));
         command.arg("up").arg("--data-dir").arg(&data).args(["--port", &port.to_string(), "--web-port", &web_port.to_string()]);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(arguments).stdin(Stdio::null());
+        match log {
+            Some(path) => {
+                let file = std::fs::File::create(path)?;
+                command.stdout(file.try_clone()?).stderr(file);
+            }
+            None => {
+                command.stdout(Stdio::null()).stderr(Stdio::null());
+            }
+        }
         let child = command.spawn().context("cannot start wasmkube")?;
         let mut server = Server { url: format!("https://127.0.0.1:{port}"), token: String::new(), data, child };
         let deadline = Instant::now() + Duration::from_secs(30);
