@@ -166,13 +166,19 @@ impl Driver {
 
     /// Sends a request as `system:masters` and steps once; the answer is in [`Driver::answer`].
     pub fn send(&mut self, method: &str, target: &str, content_type: &str, body: impl Into<Bytes>) -> StreamId {
+        let headers = vec![("content-type".to_owned(), content_type.to_owned()), ("user-agent".to_owned(), "driver".to_owned())];
+        self.send_with(method, target, headers, body)
+    }
+
+    /// As [`Driver::send`], with any headers (names in lower case).
+    pub fn send_with(&mut self, method: &str, target: &str, headers: Vec<(String, String)>, body: impl Into<Bytes>) -> StreamId {
         let stream = self.next_stream;
         self.next_stream += 1;
         self.step(vec![Input::Request(Request {
             stream,
             method: method.to_owned(),
             target: target.to_owned(),
-            headers: vec![("content-type".to_owned(), content_type.to_owned()), ("user-agent".to_owned(), "driver".to_owned())],
+            headers,
             body: body.into(),
             certificate: Some(ClientCertificate {
                 common_name: "admin".to_owned(),

@@ -358,7 +358,7 @@ time: \"2026-01-01T00:00:00Z\"
 \"yes\": \"yes\"
 ";
         let got = to_string(&value);
-        assert_eq!(got, expect.replace("port: 80:90", "port: 80:90"), "{got}");
+        assert_eq!(got, expect, "{got}");
     }
 
     #[test]

@@ -122,6 +122,8 @@ pub fn apply(live: Option<&Value>, mut patch: Value, writer: &Writer<'_>, force:
         record_update(Old::Zero, live, &mut managed, writer, "before-first-apply");
     }
 
+    let last_applied = live.filter(|_| writer.manager == KUBECTL).and_then(|live| object::meta::annotation(live, LAST_APPLIED));
+    let next_applied = last_applied.map(|_| format!("{patch}\n"));
     let identity = Entry::identity(writer.manager, "Apply", &writer.kind.api_version(), writer.subresource);
     let last = managed.take(&identity);
     let mut object = match live {
@@ -147,7 +149,11 @@ pub fn apply(live: Option<&Value>, mut patch: Value, writer: &Writer<'_>, force:
         change.removed.remove(&format!("f:{field}"));
     }
     if !force {
-        refuse_conflicts(&managed, &change.changed)?;
+        let mut disputed = change.changed.clone();
+        if let (Some(text), Some(live)) = (last_applied, live) {
+            set::subtract(&mut disputed, &owned_by_client_side_apply(text, live, writer));
+        }
+        refuse_conflicts(&managed, &disputed)?;
     }
     for entry in managed.entries.iter_mut() {
         set::subtract(&mut entry.fields, &change.changed);
@@ -159,7 +165,27 @@ pub fn apply(live: Option<&Value>, mut patch: Value, writer: &Writer<'_>, force:
     managed.entries.push(Entry { fields: wanted, time, ..identity });
     managed.drop_empty();
     put_managed(&mut object, managed);
+    if let Some(text) = next_applied {
+        object::value::set(&mut object, &["metadata", "annotations", LAST_APPLIED], text);
+    }
     Ok(Applied { object, changed })
+}
+
+/// The manager that moves from client-side to server-side apply: it may take over what it applied before.
+const KUBECTL: &str = "kubectl";
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The fields that were last applied by the client and still have the values they got then.
+fn owned_by_client_side_apply(text: &str, live: &Value, writer: &Writer<'_>) -> Set {
+    let Ok(last) = serde_json::from_str::<Value>(text) else { return Set::new() };
+    if object::value::str_at(&last, &["apiVersion"]) != writer.kind.api_version() {
+        return Set::new();
+    }
+    let Ok(mut set) = fields::checked_set(&last, writer.ty) else { return Set::new() };
+    let change = compare(Old::Value(&last), live, writer.ty);
+    set::subtract(&mut set, &change.changed);
+    set::subtract(&mut set, &change.removed);
+    set
 }
 
 fn check_patch(patch: &Value, writer: &Writer<'_>) -> Result<()> {

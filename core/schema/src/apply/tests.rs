@@ -210,3 +210,20 @@ fn subresources_are_managers_of_their_own() {
     assert_eq!(list[1]["fieldsV1"], json!({"f:status": {"f:phase": {}}}));
     assert_eq!(list[0]["fieldsV1"], json!({"f:spec": {"f:nodeName": {}}}));
 }
+
+#[test]
+fn kubectl_takes_over_what_it_applied_on_the_client() {
+    let mut w = World::new("", "ConfigMap");
+    let last =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "1", "x": "1"}}).to_string();
+    let annotations = json!({"kubectl.kubernetes.io/last-applied-configuration": last});
+    w.update("client", "", json!({"metadata": {"annotations": annotations}, "data": {"k": "1", "x": "changed since"}}));
+    assert_eq!(
+        w.apply("kubectl", false, json!({"data": {"k": "2", "x": "2"}})),
+        "Apply failed with 1 conflict: conflict with \"client\" using v1: .data.x"
+    );
+    let managers = w.apply("kubectl", false, json!({"data": {"k": "2"}}));
+    assert_eq!(managers["kubectl"], json!({"f:data": {"f:k": {}}}));
+    let text = w.field("/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration");
+    assert!(text.as_str().is_some_and(|t| t.contains("\"k\":\"2\"")), "{text}");
+}
