@@ -56,7 +56,7 @@ pub fn reset_fields(has_status: bool, subresource: &str) -> &'static [&'static s
 /// entry resets them.
 pub fn update(live: Option<&Value>, new: &mut Value, writer: &Writer<'_>) {
     let sent = take_managed(new);
-    let mut managed = match managed::sent(&sent) {
+    let mut managed = match managed::sent(sent) {
         managed::Sent::Reset => Managed::default(),
         managed::Sent::Own(managed) => managed,
         managed::Sent::Live => live.map(managed::of).unwrap_or_default(),

@@ -38,46 +38,48 @@ pub(super) enum Sent {
     Own(Managed),
 }
 
-/// Reads what came with an update.
-pub(super) fn sent(value: &Option<Value>) -> Sent {
-    match value.as_ref().and_then(Value::as_array).map(Vec::as_slice) {
-        Some([only]) if only.as_object().is_some_and(|m| m.is_empty()) => Sent::Reset,
-        Some(list) => match decode(list) {
-            Some(managed) if !managed.is_empty() => Sent::Own(managed),
-            _ => Sent::Live,
-        },
-        None => Sent::Live,
+/// Reads what came with an update; the sets of fields are moved, not copied.
+pub(super) fn sent(value: Option<Value>) -> Sent {
+    let Some(Value::Array(list)) = value else { return Sent::Live };
+    if matches!(list.as_slice(), [Value::Object(only)] if only.is_empty()) {
+        return Sent::Reset;
+    }
+    match decode(list) {
+        Some(managed) if !managed.is_empty() => Sent::Own(managed),
+        _ => Sent::Live,
     }
 }
 
 /// The managers of an object; none if they cannot be read.
 pub(super) fn of(object: &Value) -> Managed {
     let list = object::value::list_at(object, &["metadata", "managedFields"]);
-    decode(list).unwrap_or_default()
+    decode(list.to_vec()).unwrap_or_default()
 }
 
-fn decode(list: &[Value]) -> Option<Managed> {
-    let entry = |value: &Value| {
-        let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
-        let fields = match value.get("fieldsV1") {
-            None | Some(Value::Null) => Set::new(),
-            Some(fields) if is_valid(fields, 0) => fields.as_object().cloned().unwrap_or_default(),
-            Some(_) => return None,
-        };
-        let operation = text("operation");
-        if !matches!(operation.as_str(), "Apply" | "Update") {
-            return None;
-        }
-        Some(Entry {
-            manager: text("manager"),
-            operation,
-            api_version: text("apiVersion"),
-            subresource: text("subresource"),
-            time: value.get("time").and_then(Value::as_str).map(str::to_owned),
-            fields,
-        })
+fn decode(list: Vec<Value>) -> Option<Managed> {
+    Some(Managed { entries: list.into_iter().map(decode_entry).collect::<Option<_>>()? })
+}
+
+fn decode_entry(mut value: Value) -> Option<Entry> {
+    let fields = match value.get_mut("fieldsV1").map(Value::take) {
+        None | Some(Value::Null) => Set::new(),
+        Some(fields) if !is_valid(&fields, 0) => return None,
+        Some(Value::Object(fields)) => fields,
+        Some(_) => return None,
     };
-    Some(Managed { entries: list.iter().map(entry).collect::<Option<_>>()? })
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
+    let operation = text("operation");
+    if !matches!(operation.as_str(), "Apply" | "Update") {
+        return None;
+    }
+    Some(Entry {
+        manager: text("manager"),
+        operation,
+        api_version: text("apiVersion"),
+        subresource: text("subresource"),
+        time: value.get("time").and_then(Value::as_str).map(str::to_owned),
+        fields,
+    })
 }
 
 /// Takes out the fields that nobody owns.
