@@ -38,12 +38,13 @@ pub fn build(definitions: Map<String, Value>, mut overlay: Overlay) -> Result<Mo
     for (name, schema) in &definitions {
         let mut entries = overlay.types.remove(name).unwrap_or_default();
         let own = entries.remove("$type").unwrap_or_default();
-        let shape = graph.component(name, schema, entries)?;
+        let numbers = overlay.numbers.remove(name).unwrap_or_default();
+        let shape = graph.component(name, schema, entries, &numbers)?;
         let text = graph.text(schema);
         let id = graph.names[name] as usize;
         graph.nodes[id] = NodeModel { name: keep(name.as_str()), text, atomic: own.atomic, shape };
     }
-    if let Some(name) = overlay.types.keys().next() {
+    if let Some(name) = overlay.types.keys().chain(overlay.numbers.keys()).next() {
         return Err(format!("the overlay names the type {name}, which does not exist").into());
     }
     let mut resources = Vec::new();
@@ -90,7 +91,13 @@ impl Graph {
         self.nodes.len() as u32 - 1
     }
 
-    fn component(&mut self, name: &str, schema: &Value, mut entries: BTreeMap<String, Entry>) -> Result<ShapeModel<'static>> {
+    fn component(
+        &mut self,
+        name: &str,
+        schema: &Value,
+        mut entries: BTreeMap<String, Entry>,
+        numbers: &BTreeMap<String, u32>,
+    ) -> Result<ShapeModel<'static>> {
         let short = name.rsplit('.').next().unwrap_or(name);
         match short {
             "Quantity" => return Ok(ShapeModel::Quantity),
@@ -119,7 +126,8 @@ impl Graph {
             // Optional numbers and booleans are mostly pointers in Go, optional texts mostly are not.
             let shape = &self.nodes[node as usize].shape;
             let pointer = matches!(shape, ShapeModel::Boolean | ShapeModel::Integer(_) | ShapeModel::Number);
-            fields.push(field(key, node, text, required, pointer, &entry));
+            let number = numbers.get(key).copied().unwrap_or(0);
+            fields.push(field(key, node, text, required, pointer, &entry, number));
         }
         if let Some(key) = entries.keys().next() {
             return Err(format!("the overlay names {name}.{key}, which does not exist").into());
@@ -219,7 +227,7 @@ impl Graph {
     }
 }
 
-fn field(name: &str, node: u32, text: u32, required: bool, pointer: bool, entry: &Entry) -> FieldModel<'static> {
+fn field(name: &str, node: u32, text: u32, required: bool, pointer: bool, entry: &Entry, number: u32) -> FieldModel<'static> {
     FieldModel {
         name: keep(name),
         node,
@@ -233,5 +241,6 @@ fn field(name: &str, node: u32, text: u32, required: bool, pointer: bool, entry:
         merge_key: keep(entry.merge_key.as_str()),
         choices: keep_all(&entry.choices),
         go: keep(entry.go.as_str()),
+        number,
     }
 }

@@ -15,6 +15,8 @@ pub struct Overlay {
     pub groups: Vec<Group>,
     /// What is said of types, by their full name.
     pub types: BTreeMap<String, BTreeMap<String, Entry>>,
+    /// Field numbers in protobuf, by the full name of the type.
+    pub numbers: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
 /// A group and its resources, by `version/resource`.
@@ -132,6 +134,31 @@ pub fn read(folder: &Path) -> Result<Overlay, Box<dyn Error>> {
         }
     }
     out.groups.sort_by_key(|g| order.iter().position(|o| *o == g.name));
+    out.numbers = numbers(&fs::read_to_string(folder.join("protobuf.txt"))?)?;
+    Ok(out)
+}
+
+/// `[package]`, then lines of `Message field=1 inlined=2.1`.
+fn numbers(text: &str) -> Result<BTreeMap<String, BTreeMap<String, u32>>, Box<dyn Error>> {
+    let (mut out, mut package) = (BTreeMap::new(), "");
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            package = name;
+            continue;
+        }
+        let mut words = line.split(' ');
+        let message = format!("{package}.{}", words.next().unwrap_or_default());
+        let mut fields = BTreeMap::new();
+        for word in words {
+            let (field, path) = word.split_once('=').ok_or_else(|| format!("protobuf.txt: {message}: {word}"))?;
+            let mut number = 0u32;
+            for part in path.split('.') {
+                number = number << 8 | u32::from(part.parse::<u8>()?);
+            }
+            fields.insert(field.to_owned(), number);
+        }
+        out.insert(message, fields);
+    }
     Ok(out)
 }
 

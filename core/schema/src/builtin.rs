@@ -91,6 +91,7 @@ fn field(from: &FieldModel<'static>, description: Text) -> FieldNode {
         merge_key: Text::Borrowed(from.merge_key),
         choices: from.choices.iter().map(|c| Text::Borrowed(c)).collect(),
         go: Text::Borrowed(from.go),
+        number: from.number,
     }
 }
 

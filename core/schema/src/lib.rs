@@ -17,6 +17,7 @@ pub mod default;
 mod gotype;
 mod model;
 pub mod openapi;
+pub mod protobuf;
 pub mod registry;
 pub mod resource;
 pub mod strategic;

@@ -107,6 +107,8 @@ pub struct FieldModel<'a> {
     pub choices: Vec<&'a str>,
     /// Go's name of the type of a scalar, where it has one.
     pub go: &'a str,
+    /// Its number in protobuf; 0 for none.
+    pub number: u32,
 }
 
 /// An API group.

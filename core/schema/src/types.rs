@@ -129,6 +129,9 @@ pub struct FieldNode {
     pub choices: Vec<Text>,
     /// Go's name of the type of a named scalar (`v1.RestartPolicy`), empty where it is plain.
     pub go: Text,
+    /// Its number in protobuf, one byte for each level of embedded messages around it, the outermost in the highest byte
+    /// (`0x0201`: field 1 of the message in field 2); 0 where it has none (custom resources).
+    pub number: u32,
 }
 
 /// What a strategic merge patch does with a field.

@@ -1,8 +1,9 @@
 //! Request bodies: which format, which kind, and what is in them.
 
+use object::gvk::GroupVersionKind;
 use object::{ApiError, GroupVersion, Reason, Result, Value};
-use schema::Resource;
 use schema::decode::{self, DecodeError, Decoded};
+use schema::{Registry, Resource, protobuf};
 
 use crate::identity::header;
 use crate::message::Request;
@@ -45,6 +46,19 @@ pub fn checked(decoded: Decoded, resource: &Resource, validation: FieldValidatio
     }
 }
 
+/// What Go's typed clients send.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+/// Reads a body of a kind that is not checked here (DeleteOptions, Scale), in any format.
+pub fn of_kind(request: &Request, kind: &GroupVersionKind, registry: &Registry) -> Result<Value> {
+    match registry.kind_type(kind) {
+        Some(ty) if media_type(request) == PROTOBUF => {
+            protobuf::to_json(&request.body, ty).map_err(|e| ApiError::bad_request(e.to_string()))
+        }
+        _ => untyped(request),
+    }
+}
+
 /// Reads any JSON or YAML body, for patches and options, without a type.
 pub fn untyped(request: &Request) -> Result<Value> {
     if is_yaml(request) {
@@ -54,10 +68,14 @@ pub fn untyped(request: &Request) -> Result<Value> {
         .map_err(|e| ApiError::bad_request(format!("error decoding patch: {}", go_syntax(&e, &request.body))))
 }
 
-fn json_bytes(request: &Request, _resource: &Resource) -> Result<Vec<u8>> {
+fn json_bytes(request: &Request, resource: &Resource) -> Result<Vec<u8>> {
     match media_type(request) {
         "" | "application/json" => Ok(request.body.to_vec()),
         "application/yaml" => Ok(yaml(&request.body)?.to_string().into_bytes()),
+        PROTOBUF if !resource.custom => {
+            let object = protobuf::to_json(&request.body, resource.ty()).map_err(|e| ApiError::bad_request(e.to_string()))?;
+            Ok(object.to_string().into_bytes())
+        }
         _ => Err(ApiError::unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: application/json, \
              application/yaml, application/vnd.kubernetes.protobuf",

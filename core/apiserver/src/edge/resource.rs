@@ -1,7 +1,9 @@
 //! Requests on resources: which verb, with which options, on what.
 
+use object::gvk::GroupVersionKind;
 use object::value::{list_at, str_at};
 use object::{ApiError, Cause, GroupVersionResource, Result, Time, Value, json};
+use schema::Registry;
 
 use super::accept::{Accept, Form};
 use super::query::{self, Query, invalid_options};
@@ -89,7 +91,8 @@ impl ApiServer {
         let options = edge.write_options("UpdateOptions")?;
         let target = edge.target;
         if target.subresource == "scale" {
-            let scale = body::untyped(edge.request)?;
+            let kind = GroupVersionKind::new("autoscaling", "v1", "Scale");
+            let scale = body::of_kind(edge.request, &kind, &self.registry)?;
             let scale = strategy::scale::update(self, edge.now, edge.user, target, &scale, &options)?;
             return Ok(edge.answer(200, scale));
         }
@@ -127,14 +130,14 @@ impl ApiServer {
     }
 
     fn on_delete(&mut self, edge: &Edge<'_>) -> Result<Answer> {
-        let options = edge.delete_options()?;
+        let options = edge.delete_options(&self.registry)?;
         let deleted = self.delete(edge.now, edge.user, edge.target, &options)?;
         Ok(edge.answer(200, deleted))
     }
 
     /// Deletes everything selected, and answers with the list of it as it was.
     fn on_delete_collection(&mut self, edge: &Edge<'_>) -> Result<Answer> {
-        let options = edge.delete_options()?;
+        let options = edge.delete_options(&self.registry)?;
         let page = self.page(edge.target, edge.query)?;
         let body = render::page(&edge.target.resource, &page, edge.accept, edge.include(), edge.now);
         for object in &page.items {
@@ -196,8 +199,9 @@ impl Edge<'_> {
         Ok(WriteOptions { dry_run: self.query.dry_run(kind)?, field_manager, force: false, field_validation })
     }
 
-    fn delete_options(&self) -> Result<DeleteOptions> {
-        let given = if self.request.body.is_empty() { Value::Null } else { body::untyped(self.request)? };
+    fn delete_options(&self, registry: &Registry) -> Result<DeleteOptions> {
+        let kind = GroupVersionKind::new("", "v1", "DeleteOptions");
+        let given = if self.request.body.is_empty() { Value::Null } else { body::of_kind(self.request, &kind, registry)? };
         let values: Vec<&str> = list_at(&given, &["dryRun"]).iter().filter_map(Value::as_str).collect();
         let dry_run = query::check_dry_run(&values, "DeleteOptions")? || self.query.dry_run("DeleteOptions")?;
         let seconds = given.get("gracePeriodSeconds").and_then(Value::as_i64);
