@@ -171,7 +171,7 @@ fn pods_of_a_kind_keep_apart_or_spread() {
 fn gates_hold_a_pod_until_they_are_gone() {
     let mut world = World::new(&[("n", json!({}))]);
     world.pod("p", json!({}), json!({"schedulingGates": [{"name": "wait"}]}));
-    assert_ne!(world.place("p"), "n");
+    assert_eq!(world.place("p"), "Scheduling is blocked due to non-empty scheduling gates");
     let path = "/api/v1/namespaces/default/pods/p";
     world.driver.request("PATCH", path, &json!({"spec": {"schedulingGates": null}}));
     world.driver.settle_now();

@@ -45,6 +45,13 @@ pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut
         ("", "pods") => {
             let qos = object::scheduling::qos_class(object.get("spec").unwrap_or(&Value::Null));
             value::set(object, &["status"], json!({"phase": "Pending", "qosClass": qos}));
+            if !value::list_at(object, &["spec", "schedulingGates"]).is_empty() {
+                let gated = json!([{
+                    "type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "lastProbeTime": null,
+                    "lastTransitionTime": null, "message": "Scheduling is blocked due to non-empty scheduling gates",
+                }]);
+                value::set(object, &["status", "conditions"], gated);
+            }
         }
         ("", "namespaces") => {
             value::set(object, &["spec", "finalizers"], json!(["kubernetes"]));
