@@ -47,7 +47,11 @@ pub fn browser_test(page_dir: &Path) -> Result<()> {
     let mut tests = files(&shell::root().join("tests/browser"))?;
     tests.retain(|path| path.to_string_lossy().ends_with(".test.mjs"));
     tests.sort();
-    run(Command::new("node").arg("--test").args(tests).current_dir(shell::root()).env("PAGE_DIR", page_dir))
+    let traces = shell::target().join("traces");
+    run(cargo(["run", "--quiet", "-p", "wasmkube-cluster", "--example", "demo_trace", "--"]).arg(&traces))?;
+    let mut node = Command::new("node");
+    node.args(["--test", "--test-concurrency=1"]).args(tests).current_dir(shell::root());
+    run(node.env("PAGE_DIR", page_dir).env("TRACE_DIR", traces))
 }
 
 /// What stands between the rough output of the compiler and what is served.

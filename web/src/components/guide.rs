@@ -32,7 +32,7 @@ pub const STEPS: [(&str, Help); 6] = [
     ("Delete a pod. Its ReplicaSet makes a new one at once.", Help::Command("kubectl delete pod -l app=web --wait=false")),
     ("Scale out to twelve pods.", Help::Command("kubectl scale deployment/web --replicas=12")),
     ("Apply a newer image and watch the rolling update.", Help::Example(1)),
-    ("Empty a node: its pods move to the others.", Help::Command("kubectl drain node-1 --ignore-daemonsets")),
+    ("Empty a node: its pods move to the others.", Help::Command("kubectl drain sim-0001 --ignore-daemonsets")),
     ("Apply a program that crashes. Click its pods to see why.", Help::Example(2)),
 ];
 

@@ -1,4 +1,4 @@
-//! The page's head: name, the cluster's clock, nodes, theme.
+//! The page's head: name, the cluster's clock, theme.
 
 use yew::prelude::*;
 
@@ -14,7 +14,6 @@ const SPEEDS: [f64; 4] = [1.0, 10.0, 60.0, 600.0];
 pub struct Props {
     /// One word about the connection, and its CSS class.
     pub status: (AttrValue, AttrValue),
-    pub on_add_node: Callback<()>,
     pub on_reset: Callback<()>,
 }
 
@@ -22,14 +21,13 @@ pub struct Props {
 #[component]
 pub fn Header(props: &Props) -> Html {
     let (text, class) = props.status.clone();
-    let (add, reset) = (props.on_add_node.clone(), props.on_reset.clone());
+    let reset = props.on_reset.clone();
     html! {
         <header class="head">
             <h1 class="brand"><svg viewBox="0 0 32 32" aria-hidden="true"><path d="M16 2 28 9v14l-12 7L4 23V9z" /><path d="M9.5 12.5 13 20l3-6 3 6 3.5-7.5" /></svg>{ "wasmkube" }</h1>
             <span class={classes!("status", class.to_string())} role="status"><span class="dot" /><span class="status-text">{ text }</span></span>
             <Clock />
             <div class="head-actions">
-                <button type="button" class="button" onclick={Callback::from(move |_: MouseEvent| add.emit(()))}>{ icon("node") }<span>{ "Add node" }</span></button>
                 <button type="button" class="button quiet-button" title="Delete everything and start with a new cluster" aria-label="Start over"
                     onclick={Callback::from(move |_: MouseEvent| reset.emit(()))}>{ icon("reset") }</button>
                 <ThemeButton />

@@ -48,7 +48,7 @@ pub fn PictureView(props: &Props) -> Html {
                         dispatch={state.dispatcher()} on_deed={props.on_deed.clone()} />
                 }) }
                 if drawn.nodes.is_empty() {
-                    <p class="empty-note">{ if opening { "Starting the control plane…" } else { "No nodes. Add one with the button above." } }</p>
+                    <p class="empty-note">{ if opening { "Starting the control plane…" } else { "No nodes: pods have no place to run." } }</p>
                 }
             </div>
         </div>

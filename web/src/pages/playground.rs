@@ -14,7 +14,7 @@ use crate::components::summary::Summary;
 use crate::components::tabs::Tabs;
 use crate::components::terminal::Terminal;
 use crate::hooks::{use_cluster, use_sweep};
-use crate::services::{api, bridge};
+use crate::services::bridge;
 use crate::state::{Action, Connection, Pane, State};
 
 /// The page.
@@ -52,10 +52,6 @@ pub fn Playground() -> Html {
             Deed::Delete => run.emit(format!("kubectl delete node {node}")),
         })
     };
-    let on_add_node = {
-        let names: Vec<String> = state.nodes.keys().map(|id| id.to_string()).collect();
-        Callback::from(move |()| add_node(free_name(&names)))
-    };
     let on_reset = Callback::from(|()| {
         spawn_local(async { drop(wasm_bindgen_futures::JsFuture::from(bridge::start_over()).await) });
     });
@@ -69,7 +65,7 @@ pub fn Playground() -> Html {
     let files = vec![(FILE.to_owned(), (*text).clone())];
     html! {
         <div class="app" data-pane={pane_name(state.pane)}>
-            <Header status={status(&state.connection)} {on_add_node} {on_reset} />
+            <Header status={status(&state.connection)} {on_reset} />
             if let Connection::Lost(message) = &state.connection { { lost(message) } }
             <main class="panes">
                 <section class="pane cluster" aria-label="Cluster">
@@ -129,20 +125,4 @@ fn pane_name(pane: Pane) -> &'static str {
         Pane::Terminal => "terminal",
         Pane::Events => "events",
     }
-}
-
-/// The first of node-1, node-2, … that is not taken.
-fn free_name(taken: &[String]) -> String {
-    let mut names = (1_u32..).map(|number| format!("node-{number}"));
-    names.find(|name| !taken.contains(name)).unwrap_or_else(|| "node".to_owned())
-}
-
-/// A Node object that asks for a simulated kubelet.
-fn add_node(name: String) {
-    let node = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": name, "annotations": {"wasmkube.dev/simulated": "true"}},
-    });
-    spawn_local(async move { drop(api::request("POST", "/api/v1/nodes", "application/json", &node.to_string()).await) });
 }
