@@ -199,6 +199,7 @@ impl ApiServer {
         target: &Target,
         query: &Query,
         accept: Accept,
+        include: Include,
     ) -> Result<()> {
         check_options(query, true)?;
         let filter = Filter::of(target, query)?;
@@ -212,7 +213,7 @@ impl ApiServer {
             })?
         };
         let timeout = query.number("timeoutSeconds")?.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
-        let form = EventForm { resource: target.resource.clone(), accept, include: Include::parse(query.get("includeObject")) };
+        let form = EventForm { resource: target.resource.clone(), accept, include };
         let bookmarks = query.flag("allowWatchBookmarks");
         let initial = query.flag("sendInitialEvents");
         let headers = vec![("content-type".to_owned(), accept.content_type().to_owned())];

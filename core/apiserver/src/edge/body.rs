@@ -19,10 +19,18 @@ pub struct Body {
 
 /// Reads an object of `resource`'s kind.
 pub fn object(request: &Request, resource: &Resource, validation: FieldValidation) -> Result<Body> {
-    let json = json_bytes(request, resource)?;
+    let (json, repeated) = json_bytes(request, resource)?;
     let said = header_of(&json, &resource.kind.kind, true)?;
     check_kind(&said, resource)?;
-    let decoded = decode::from_slice(resource.ty(), &json).map_err(|e| undecodable(e, resource))?;
+    let mut decoded = decode::from_slice(resource.ty(), &json).map_err(|e| undecodable(e, resource))?;
+    match repeated {
+        // A strict request is told of YAML's own trouble in the words of the YAML library.
+        Some(repeated) if validation == FieldValidation::Strict => {
+            decoded.strict.insert(0, format!("yaml: unmarshal errors:\n  {repeated}"));
+        }
+        Some(repeated) => decoded.strict.insert(0, repeated),
+        None => {}
+    }
     checked(decoded, resource, validation)
 }
 
@@ -62,19 +70,20 @@ pub fn of_kind(request: &Request, kind: &GroupVersionKind, registry: &Registry) 
 /// Reads any JSON or YAML body, for patches and options, without a type.
 pub fn untyped(request: &Request) -> Result<Value> {
     if is_yaml(request) {
-        return yaml(&request.body);
+        return yaml(&request.body).map(|(value, _)| value);
     }
     serde_json::from_slice(&request.body)
         .map_err(|e| ApiError::bad_request(format!("error decoding patch: {}", go_syntax(&e, &request.body))))
 }
 
-fn json_bytes(request: &Request, resource: &Resource) -> Result<Vec<u8>> {
+/// The body as JSON, and what YAML of it was said twice.
+fn json_bytes(request: &Request, resource: &Resource) -> Result<(Vec<u8>, Option<String>)> {
     match media_type(request) {
-        "" | "application/json" => Ok(request.body.to_vec()),
-        "application/yaml" => Ok(yaml(&request.body)?.to_string().into_bytes()),
+        "" | "application/json" => Ok((request.body.to_vec(), None)),
+        "application/yaml" => yaml(&request.body).map(|(value, repeated)| (value.to_string().into_bytes(), repeated)),
         PROTOBUF if !resource.custom => {
             let object = protobuf::to_json(&request.body, resource.ty()).map_err(|e| ApiError::bad_request(e.to_string()))?;
-            Ok(object.to_string().into_bytes())
+            Ok((object.to_string().into_bytes(), None))
         }
         _ => Err(ApiError::unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: application/json, \
@@ -92,9 +101,33 @@ fn is_yaml(request: &Request) -> bool {
     matches!(media_type(request), "application/yaml" | "application/apply-patch+yaml")
 }
 
-fn yaml(bytes: &[u8]) -> Result<Value> {
+/// Reads YAML. Of a key that stands twice in a map the last one counts, and the first such key is reported.
+fn yaml(bytes: &[u8]) -> Result<(Value, Option<String>)> {
     let text = std::str::from_utf8(bytes).map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: {e}")))?;
-    serde_saphyr::from_str(text).map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}")))
+    let wrong = |e: serde_saphyr::Error| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}"));
+    match serde_saphyr::from_str(text) {
+        Ok(value) => Ok((value, None)),
+        Err(first) => {
+            let Some(repeated) = repeated_key(&first) else { return Err(wrong(first)) };
+            let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins };
+            serde_saphyr::from_str_with_options(text, options).map(|value| (value, Some(repeated))).map_err(wrong)
+        }
+    }
+}
+
+/// A duplicate key in the words of Go's YAML library.
+fn repeated_key(error: &serde_saphyr::Error) -> Option<String> {
+    use serde_saphyr::Error;
+    let error = match error {
+        Error::WithSnippet { error, .. } => error,
+        other => other,
+    };
+    match error {
+        Error::DuplicateMappingKey { key, location } => {
+            Some(format!("line {}: key {:?} already set in map", location.line(), key.as_deref().unwrap_or_default()))
+        }
+        _ => None,
+    }
 }
 
 /// `apiVersion` and `kind` of a body, both possibly empty.
@@ -159,14 +192,22 @@ fn go_syntax(error: &serde_json::Error, json: &[u8]) -> String {
 
 /// A body may leave out its kind and version, but not be of another.
 fn check_kind((api_version, kind): &(String, String), resource: &Resource) -> Result<()> {
+    let Some((shown, why)) = other_kind(api_version, kind, resource)? else { return Ok(()) };
+    let kind = if kind.is_empty() { &*resource.kind.kind } else { kind.as_str() };
+    let wanted = &resource.kind.kind;
+    Err(ApiError::bad_request(format!("{kind} in version {shown:?} cannot be handled as a {wanted}: {why}")))
+}
+
+/// If this is not `resource`'s kind: its version, and why it cannot be turned into that kind.
+pub fn other_kind(api_version: &str, kind: &str, resource: &Resource) -> Result<Option<(String, String)>> {
     let wanted = &resource.kind;
     let version = if api_version.is_empty() { Some(wanted.group_version()) } else { GroupVersion::parse(api_version) };
     let Some(version) = version else {
         return Err(ApiError::bad_request(format!("unexpected GroupVersion string: {api_version}")));
     };
-    let kind = if kind.is_empty() { &*wanted.kind } else { kind.as_str() };
+    let kind = if kind.is_empty() { &*wanted.kind } else { kind };
     if version == wanted.group_version() && kind == &*wanted.kind {
-        return Ok(());
+        return Ok(None);
     }
     let why = if version.group == wanted.group && version.version == wanted.version {
         let package = if wanted.group.is_empty() { "core" } else { wanted.group.split('.').next().unwrap_or_default() };
@@ -179,7 +220,7 @@ fn check_kind((api_version, kind): &(String, String), resource: &Resource) -> Re
     };
     let shown = version.to_string();
     let shown = shown.rsplit('/').next().unwrap_or_default();
-    Err(ApiError::bad_request(format!("{kind} in version {shown:?} cannot be handled as a {}: {why}", wanted.kind)))
+    Ok(Some((shown.to_owned(), why)))
 }
 
 /// 400 for values of the wrong type.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use object::value::at;
-use object::{Bytes, Time, Value, json};
+use object::{ApiError, Bytes, Cause, Result, Time, Value, json};
 use schema::Resource;
 use store::Object;
 
@@ -24,13 +24,19 @@ pub enum Include {
 }
 
 impl Include {
-    /// Reads the parameter; what is unknown is the default.
-    pub fn parse(text: &str) -> Self {
-        match text {
+    /// Reads the parameter, which only tables have a use for; elsewhere nobody looks at it.
+    pub fn parse(text: &str, form: Form) -> Result<Self> {
+        Ok(match text {
+            "" | "Metadata" => Include::Metadata,
             "Object" => Include::Object,
             "None" => Include::None,
-            _ => Include::Metadata,
-        }
+            _ if form != Form::Table => Include::Metadata,
+            other => {
+                let why = "must be 'Metadata', 'Object', 'None', or empty";
+                let cause = Cause::invalid("includeObject", &json!(other), why);
+                return Err(ApiError::bad_request(format!("Unable to convert to Table as requested: {cause}")));
+            }
+        })
     }
 }
 
@@ -84,6 +90,8 @@ pub fn page(resource: &Resource, page: &Page, accept: Accept, include: Include, 
         }
         Form::Partial => {
             let items: Vec<Value> = values(&page.items).iter().map(partial).collect();
+            // Kubernetes never makes the list where there is nothing to put into it.
+            let items = if items.is_empty() { Value::Null } else { items.into() };
             json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items})
         }
         Form::Table => table(resource, &values(&page.items), metadata, include, now, true),

@@ -34,7 +34,8 @@ impl ApiServer {
         let target = Target::new(resource, &namespace, &name, &subresource);
         let verb = verb(&request.method, &target, watch || query.flag("watch") || query.get("watch") == "1")?;
         let accept = Accept::negotiate(header(request, "accept").unwrap_or_default())?;
-        let edge = Edge { request, user, query, target: &target, accept, now };
+        let include = Include::parse(query.get("includeObject"), accept.form)?;
+        let edge = Edge { request, user, query, target: &target, accept, include, now };
         match verb {
             "get" => self.on_get(&edge),
             "list" => {
@@ -42,7 +43,7 @@ impl ApiServer {
                 let body = render::page(&target.resource, &page, accept, edge.include(), now);
                 Ok(Some(Answer::new(200, accept.content_type(), body)))
             }
-            "watch" => self.open_watch(now, request.stream, &target, query, accept).map(|()| None),
+            "watch" => self.open_watch(now, request.stream, &target, query, accept, include).map(|()| None),
             "create" => self.on_create(&edge).map(Some),
             "update" => self.on_update(&edge).map(Some),
             "patch" => self.on_patch(&edge).map(Some),
@@ -158,12 +159,13 @@ struct Edge<'a> {
     query: &'a Query,
     target: &'a Target,
     accept: Accept,
+    include: Include,
     now: Time,
 }
 
 impl Edge<'_> {
     fn include(&self) -> Include {
-        Include::parse(self.query.get("includeObject"))
+        self.include
     }
 
     /// The answer to a write: the object, or the Status there is instead of one.

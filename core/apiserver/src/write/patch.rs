@@ -59,6 +59,10 @@ impl ApiServer {
             PatchKind::Merge => object::patch::merge::apply(&mut new, patch)?,
             PatchKind::Strategic | PatchKind::Apply => schema::strategic::apply(&mut new, patch, resource.ty())?,
         }
+        let text = |key: &str| new.get(key).and_then(Value::as_str).unwrap_or_default();
+        if let Some((_, why)) = body::other_kind(text("apiVersion"), text("kind"), resource)? {
+            return Err(refused("<object>", &why));
+        }
         let made = if sent.is_some() { None } else { Some(new.clone()) };
         let quoted = || match (&sent, &made) {
             (Some(sent), _) => schema::strategic::go_format(sent),
