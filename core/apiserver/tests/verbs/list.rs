@@ -1,0 +1,66 @@
+//! GET of a collection: pages, selectors, the past.
+
+use object::{Value, json};
+
+use super::{CONFIGMAPS, Server, configmap};
+
+fn names(list: &Value) -> Vec<&str> {
+    let items = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    items.iter().filter_map(|item| item["metadata"]["name"].as_str()).collect()
+}
+
+fn filled() -> Server {
+    let mut server = Server::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        server.post(CONFIGMAPS, configmap(name));
+    }
+    server
+}
+
+#[test]
+fn pages_show_the_state_of_the_first_one() {
+    let mut server = filled();
+    let (_, first) = server.get(&format!("{CONFIGMAPS}?limit=2"));
+    assert_eq!((names(&first), &first["metadata"]["remainingItemCount"]), (vec!["a", "b"], &json!(3)));
+    // What happens between two pages is not seen by the second.
+    server.ask("DELETE", &format!("{CONFIGMAPS}/d"), Value::Null);
+    let token = first["metadata"]["continue"].as_str().expect("there is more");
+    let (_, second) = server.get(&format!("{CONFIGMAPS}?limit=9&continue={token}"));
+    assert_eq!(names(&second), ["c", "d", "e"]);
+    assert_eq!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
+}
+
+#[test]
+fn a_page_token_outlives_the_history_by_nothing() {
+    let mut server = filled();
+    let (_, first) = server.get(&format!("{CONFIGMAPS}?limit=2"));
+    for i in 0..101 {
+        server.post(CONFIGMAPS, configmap(&format!("x{i}")));
+    }
+    let token = first["metadata"]["continue"].as_str().expect("there is more");
+    let (status, expired) = server.get(&format!("{CONFIGMAPS}?limit=2&continue={token}"));
+    assert_eq!((status, expired["reason"].as_str()), (410, Some("Expired")));
+}
+
+#[test]
+fn selectors_choose() {
+    let mut server = filled();
+    for (query, expect) in [
+        ("labelSelector=name+in+(a,c)", vec!["a", "c"]),
+        ("labelSelector=!name", vec![]),
+        ("fieldSelector=metadata.name%3Db", vec!["b"]),
+    ] {
+        assert_eq!(names(&server.get(&format!("{CONFIGMAPS}?{query}")).1), expect, "{query}");
+    }
+    assert_eq!(server.get(&format!("{CONFIGMAPS}?fieldSelector=data%3Db")).0, 400);
+}
+
+#[test]
+fn the_past_can_be_read_and_the_future_cannot() {
+    let mut server = filled();
+    let revision = server.api.store().revision();
+    server.ask("DELETE", &format!("{CONFIGMAPS}/a"), Value::Null);
+    let (_, past) = server.get(&format!("{CONFIGMAPS}?resourceVersion={revision}&resourceVersionMatch=Exact"));
+    assert_eq!(names(&past), ["a", "b", "c", "d", "e"]);
+    assert_eq!(server.get(&format!("{CONFIGMAPS}?resourceVersion={}", revision + 1000)).0, 504);
+}

@@ -1,0 +1,91 @@
+//! The API's verbs as a client outside sees them: requests in, answers and streams out. One module per verb.
+
+mod create;
+mod delete;
+mod list;
+mod nonsense;
+mod watch;
+
+use object::{Time, Value};
+use wasmkube_apiserver::message::{Output, Request, StaticToken, StreamId};
+use wasmkube_apiserver::{ApiServer, Settings};
+
+/// A server, and the time and streams of its only client.
+struct Server {
+    api: ApiServer,
+    now: Time,
+    stream: StreamId,
+}
+
+/// Status code and body.
+type Answer = (u16, Value);
+
+impl Server {
+    fn new() -> Self {
+        let token = StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()] };
+        let mut api = ApiServer::new(Settings { tokens: vec![token], history_limit: 100, ..Settings::default() });
+        let now = Time(1_700_000_000_000_000);
+        api.start(now, 0);
+        api.take_outputs();
+        Server { api, now, stream: 0 }
+    }
+
+    /// Sends a request; returns everything that comes of it.
+    fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<Output> {
+        self.stream += 1;
+        let mut headers: Vec<_> = headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        headers.push(("authorization".to_owned(), "Bearer t".to_owned()));
+        let request = Request {
+            stream: self.stream,
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers,
+            body: body.to_vec().into(),
+            certificate: None,
+        };
+        self.api.handle(self.now, request);
+        self.api.take_outputs()
+    }
+
+    /// Sends JSON; expects one whole answer.
+    fn ask(&mut self, method: &str, target: &str, body: Value) -> Answer {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let outputs = self.send(method, target, &[("content-type", "application/json")], &body);
+        answer(&outputs)
+    }
+
+    fn get(&mut self, target: &str) -> Answer {
+        self.ask("GET", target, Value::Null)
+    }
+
+    fn post(&mut self, target: &str, body: Value) -> Answer {
+        self.ask("POST", target, body)
+    }
+}
+
+fn answer(outputs: &[Output]) -> Answer {
+    let found = outputs.iter().find_map(|output| match output {
+        Output::Respond { status, body, .. } => Some((*status, serde_json::from_slice(body).unwrap_or(Value::Null))),
+        _ => None,
+    });
+    found.expect("the request is answered at once")
+}
+
+/// Event types and names of all streamed pieces.
+fn events(outputs: &[Output]) -> Vec<(String, String)> {
+    let lines = outputs.iter().filter_map(|o| if let Output::Data { bytes, .. } = o { Some(bytes) } else { None });
+    let lines = lines.flat_map(|bytes| bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()));
+    lines
+        .map(|line| {
+            let event: Value = serde_json::from_slice(line).expect("an event is JSON");
+            let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+            (text(&event["type"]), text(&event["object"]["metadata"]["name"]))
+        })
+        .collect()
+}
+
+const CONFIGMAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+fn configmap(name: &str) -> Value {
+    object::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"name": name}}, "data": {"k": "v"}})
+}
