@@ -1,7 +1,7 @@
 //! Lists: at a revision, filtered, in pages.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
 use object::selector::{FieldSelector, LabelSelector};
 use object::value::str_at;
 use object::{ApiError, Cause, Result, Value, json};
@@ -187,9 +187,12 @@ fn write_continue(revision: u64, namespace: &str, name: &str) -> String {
     URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start + "\0"}).to_string())
 }
 
+/// Base64 as Go decodes it, which does not mind bits left over at the end.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
+
 fn read_continue(token: &str) -> Result<(u64, String, String)> {
     let invalid = |why: &str| ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
-    let bytes = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|e| invalid(&e.to_string()))?;
+    let bytes = LENIENT.decode(token.trim_end_matches('=')).map_err(|e| invalid(&e.to_string()))?;
     let value: Value = serde_json::from_slice(&bytes).map_err(|_| {
         let found = char::from(bytes.first().copied().unwrap_or_default());
         let shown = if found.is_ascii_graphic() { format!("'{found}'") } else { format!("'\\u{:04x}'", u32::from(found)) };

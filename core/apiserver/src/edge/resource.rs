@@ -32,7 +32,7 @@ impl ApiServer {
             return Err(ApiError::no_such_path());
         }
         let target = Target::new(resource, &namespace, &name, &subresource);
-        let verb = verb(&request.method, &target, watch || query.flag("watch") || query.get("watch") == "1")?;
+        let verb = verb(&request.method, &target, watch || name.is_empty() && query.flag("watch"))?;
         let accept = Accept::negotiate(header(request, "accept").unwrap_or_default())?;
         let include = Include::parse(query.get("includeObject"), accept.form)?;
         let edge = Edge { request, user, query, target: &target, accept, include, now };
