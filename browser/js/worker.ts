@@ -103,10 +103,10 @@ class Worker {
     const stream = this.#nextStream++;
     this.#answers.set(stream, { port, id: message.id });
     this.#streams.get(port)?.set(message.id, stream);
-    const { name, groups } = /^authorization:/im.test(message.headers) ? { name: "", groups: [] } : this.#user;
-    this.#driver.input((core) =>
-      core.request(stream, message.method, message.target, message.headers, message.body, name, groups.join(",")),
-    );
+    const { name, groups } = this.#user;
+    const subject = /^authorization:/im.test(message.headers) ? "" : [name, ...groups].join("\n");
+    const { method, target, headers, body } = message;
+    this.#driver.input((core) => core.request(stream, method, target, headers, body, subject));
   }
 
   // A command talks to this worker over a channel of its own, like any other client.

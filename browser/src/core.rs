@@ -37,31 +37,14 @@ impl Core {
         self.inputs.push(Input::Start { revision: revision as u64 });
     }
 
-    /// An HTTP request. `headers` are lines `name: value`; `user` and `groups` (comma-separated) are what a client
-    /// certificate would say, an empty `user` means there is none.
-    pub fn request(
-        &mut self,
-        stream: f64,
-        method: String,
-        target: String,
-        headers: &str,
-        body: Vec<u8>,
-        user: String,
-        groups: &str,
-    ) {
-        let certificate = (!user.is_empty()).then(|| ClientCertificate {
-            common_name: user,
-            organizations: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
-        });
+    /// An HTTP request. `headers` are lines `name: value`. `subject` is what a client certificate would say, the user in
+    /// the first line and its groups in the others; empty, there is no certificate.
+    pub fn request(&mut self, stream: f64, method: String, target: String, headers: &str, body: Vec<u8>, subject: &str) {
+        let mut subject = subject.lines().map(str::to_owned);
+        let certificate = subject.next().map(|common_name| ClientCertificate { common_name, organizations: subject.collect() });
         let headers = header_pairs(headers);
-        self.inputs.push(Input::Request(Request {
-            stream: stream as u64,
-            method,
-            target,
-            headers,
-            body: body.into(),
-            certificate,
-        }));
+        let stream = stream as u64;
+        self.inputs.push(Input::Request(Request { stream, method, target, headers, body: body.into(), certificate }));
     }
 
     /// The client of `stream` went away.

@@ -14,7 +14,7 @@ use crate::terminal::words;
 
 const PROMPT: &str = "\x1b[38;5;39m$\x1b[0m ";
 const GREETING: &str =
-    "This is a whole Kubernetes cluster inside this tab. Try \x1b[1mkubectl get nodes\x1b[0m, or \x1b[1mhelp\x1b[0m.\n\n";
+    "A whole Kubernetes cluster, inside this tab.\nTry \x1b[1mkubectl get nodes\x1b[0m, or \x1b[1mhelp\x1b[0m.\n\n";
 const HELP: &str = "\
 kubectl (or k) works on the cluster of this tab: get, describe, apply, scale, rollout, logs, delete, explain, …
   kubectl apply -f manifest.yaml     the editor's manifest
