@@ -47,6 +47,13 @@ enum Command {
         /// Where the code goes.
         output: PathBuf,
     },
+    /// Talk to the API of the kubeconfig (`$KUBECONFIG`), as kubectl does.
+    #[command(disable_help_flag = true)]
+    Kubectl {
+        /// The words after `kubectl`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Say which version this is.
     Version,
 }
@@ -85,6 +92,10 @@ pub fn main() -> ExitCode {
         Command::Up(arguments) => up(arguments),
         Command::Precompile => precompile(),
         Command::PrecompileImage { wasm, output } => node::image::compile::precompile(&wasm, &output),
+        Command::Kubectl { arguments } => match kubectl(&arguments) {
+            Ok(code) => return ExitCode::from(u8::try_from(code).unwrap_or(1)),
+            Err(error) => Err(error),
+        },
         Command::Version => {
             println!("wasmkube {} (Kubernetes v1.35)", env!("CARGO_PKG_VERSION"));
             Ok(())
@@ -97,6 +108,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn kubectl(arguments: &[String]) -> Result<i32> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    runtime.block_on(crate::kubectl::run(arguments))
 }
 
 fn precompile() -> Result<()> {

@@ -11,6 +11,7 @@ pub mod front;
 pub mod install;
 pub mod journal;
 pub mod kubeconfig;
+pub mod kubectl;
 pub mod node;
 pub mod pki;
 pub mod playground;
