@@ -45,7 +45,7 @@ impl Controller for EndpointsController {
         let Some(selector) = service.view::<ServiceView>().selector.clone() else { return Ok(()) };
         let value = service.value();
         // Addresses with the same ports stand together, ready ones apart from others.
-        let mut subsets: BTreeMap<String, (Vec<Value>, Vec<Value>, Vec<Value>)> = BTreeMap::new();
+        let mut subsets: BTreeMap<String, Subset> = BTreeMap::new();
         for backend in backends(cx, &service, &selector).into_iter().filter(|b| !b.terminating).take(MAX_ADDRESSES) {
             let view = backend.pod.view::<PodView>();
             let mut address = json!({"ip": view.ips.first(), "targetRef": target_ref(&backend.pod)});
@@ -53,10 +53,11 @@ impl Controller for EndpointsController {
                 address["nodeName"] = view.node.as_str().into();
             }
             let ports = ports_on(&value, view);
-            let subset = subsets.entry(Value::from(ports.clone()).to_string()).or_insert_with(|| (ports, Vec::new(), Vec::new()));
-            if backend.ready { subset.1.push(address) } else { subset.2.push(address) }
+            let subset =
+                subsets.entry(Value::from(ports.clone()).to_string()).or_insert_with(|| Subset { ports, ..Subset::default() });
+            if backend.ready { subset.ready.push(address) } else { subset.not_ready.push(address) }
         }
-        let subsets: Vec<Value> = subsets.into_values().map(subset).collect();
+        let subsets: Vec<Value> = subsets.into_values().map(Subset::json).collect();
         let mut labels = at(&value, &["metadata", "labels"]).filter(|l| l.is_object()).cloned().unwrap_or_else(|| json!({}));
         labels["endpoints.kubernetes.io/managed-by"] = "endpoint-controller".into();
         if str_at(&value, &["spec", "clusterIP"]) == "None" {
@@ -66,14 +67,24 @@ impl Controller for EndpointsController {
     }
 }
 
-fn subset((ports, ready, not_ready): (Vec<Value>, Vec<Value>, Vec<Value>)) -> Value {
-    let mut subset = json!({});
-    for (key, list) in [("addresses", ready), ("notReadyAddresses", not_ready), ("ports", ports)] {
-        if !list.is_empty() {
-            subset[key] = list.into();
+/// Addresses that share their ports.
+#[derive(Default)]
+struct Subset {
+    ports: Vec<Value>,
+    ready: Vec<Value>,
+    not_ready: Vec<Value>,
+}
+
+impl Subset {
+    fn json(self) -> Value {
+        let mut subset = json!({});
+        for (key, list) in [("addresses", self.ready), ("notReadyAddresses", self.not_ready), ("ports", self.ports)] {
+            if !list.is_empty() {
+                subset[key] = list.into();
+            }
         }
+        subset
     }
-    subset
 }
 
 fn write(cx: &mut Context<'_>, own: &Key, subsets: Vec<Value>, labels: Value) -> Result<()> {
