@@ -1,3 +1,5 @@
+//! Ownership of fields, case by case.
+
 use object::{GroupVersionKind, Time, Value, json};
 
 use super::{Writer, apply, reset_fields, update};

@@ -1,3 +1,5 @@
+//! Every directive, case by case.
+
 use object::{Value, json};
 
 use super::apply;
