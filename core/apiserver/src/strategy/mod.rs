@@ -91,11 +91,15 @@ pub fn prepare_for_update(
     new: &mut Value,
 ) -> Result<()> {
     if subresource == "status" {
-        // Metadata may come along (a Deployment's revision is an annotation); its labels and everything else may not.
+        // Metadata may come along (a Deployment's revision is an annotation); only a Deployment keeps its labels.
         let (status, metadata) = (value::remove(new, &["status"]), value::remove(new, &["metadata"]));
         *new = old.clone();
         let sent = metadata.unwrap_or_default();
-        for key in ["annotations", "managedFields", "finalizers"] {
+        let keeps_labels = (&*resource.gvr.group, &*resource.gvr.resource) == ("apps", "deployments");
+        for key in ["annotations", "managedFields", "finalizers", "labels"] {
+            if key == "labels" && keeps_labels {
+                continue;
+            }
             match sent.get(key) {
                 Some(given) => value::set(new, &["metadata", key], given.clone()),
                 None => drop(value::remove(new, &["metadata", key])),
