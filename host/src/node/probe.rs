@@ -97,7 +97,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            stream.read(&mut [0; 1024]).await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await.unwrap();
             stream.write_all(answer.as_bytes()).await.unwrap();
         });
         port
