@@ -25,7 +25,7 @@ const FLOORS: [(&str, f64); 8] = [
 
 /// Conversations about controllers wait for what is not there yet; one that takes longer than this is cut off, and the
 /// steps it did not reach count as different.
-const MOST_SECONDS: &str = "45";
+const MOST_SECONDS: &str = "20";
 
 /// `cargo xtask replay [AREA…]`: builds the programs, then replays.
 pub fn run(areas: &[String]) -> Result<()> {
