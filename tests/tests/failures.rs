@@ -10,16 +10,17 @@ use wasmkube_tests::Cluster;
 
 const WEB: &str = include_str!("../fixtures/web.yaml");
 
-/// Processes of runners that serve this cluster's data directory.
+/// Processes of runners that belong to this cluster: each holds its program open, which lies in the data directory.
 fn runners(cluster: &Cluster) -> Result<Vec<u32>> {
-    let data = cluster.data().to_string_lossy().into_owned();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let entry = entry?;
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let read = |what: &str| std::fs::read(entry.path().join(what)).map(|b| String::from_utf8_lossy(&b).into_owned());
-        let Ok(command) = read("cmdline") else { continue };
-        if command.split('\0').next().is_some_and(|program| program.ends_with("wasmkube-runner")) && command.contains(&data) {
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let program = String::from_utf8_lossy(&command).split('\0').next().unwrap_or_default().to_owned();
+        let Ok(open) = std::fs::read_dir(entry.path().join("fd")) else { continue };
+        let mut open = open.flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        if program.ends_with("wasmkube-runner") && open.any(|path| path.starts_with(cluster.data())) {
             found.push(pid);
         }
     }
