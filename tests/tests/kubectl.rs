@@ -31,7 +31,7 @@ fn a_deployment_runs_and_its_service_finds_it() -> Result<()> {
         ensure!(described.contains(part), "no {part:?} in\n{described}");
     }
     let described = cluster.kubectl(&["describe", "pods", "-l", "app=web"])?;
-    for part in ["Successfully assigned default/web-", "Started", "Container image \"wasmkube/http-echo\""] {
+    for part in ["Successfully assigned default/web-", "Started", "image \"wasmkube/http-echo\""] {
         ensure!(described.contains(part), "no {part:?} in\n{described}");
     }
     Ok(())
