@@ -79,6 +79,25 @@ fn it_answers_as_core_does_natively() -> Result<()> {
     Ok(())
 }
 
+/// The recorded minute of a cluster that the browser replays too: the same bytes come out here, natively and there.
+#[test]
+fn the_demo_trace_gives_the_bytes_that_native_core_gives() -> Result<()> {
+    let Some(component) = component()? else { return Ok(()) };
+    let mut engine = component.instantiate()?;
+    let trace = cluster::trace::demo_trace();
+    let mut out = Vec::new();
+    for step in &trace {
+        let bytes = engine.call(&cluster::wire::encode(step))?;
+        out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        out.extend_from_slice(&bytes);
+    }
+    let native = cluster::trace::run(&trace);
+    assert_eq!(cluster::trace::digest(&out), cluster::trace::digest(&native));
+    assert!(out == native, "equal digests of different bytes");
+    println!("{} steps, {} bytes, digest {}", trace.len(), out.len(), cluster::trace::digest(&out));
+    Ok(())
+}
+
 #[test]
 fn a_trap_is_an_error() -> Result<()> {
     let Some(component) = component()? else { return Ok(()) };
