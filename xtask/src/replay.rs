@@ -77,7 +77,7 @@ fn replay(only: &[String]) -> Result<bool> {
             let _ = std::fs::remove_file(&result);
             let mut command = Command::new("timeout");
             command
-                .args([MOST_SECONDS, "python3"])
+                .args([MOST_SECONDS[usize::from(FLOORS.iter().any(|(name, _)| *name == area))], "python3"])
                 .arg(&tool)
                 .args(["--server", &server.url, "--token", &server.token, "--json"])
                 .arg(&result)
