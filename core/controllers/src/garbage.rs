@@ -88,11 +88,30 @@ fn is_cluster_scoped(kind: &str) -> bool {
     )
 }
 
-/// Whether the owner this reference means is there.
-fn find_owner(cx: &Context<'_>, owner: &OwnerReference, namespace: &str) -> Option<Arc<Object>> {
-    let key = owner_key(owner, namespace, &owner.uid);
-    let cluster = Key::new(&key.resource, "", &owner.name);
-    [key, cluster].iter().find_map(|key| cx.get(key)).filter(|found| found.meta.uid == owner.uid)
+/// What a reference to an owner leads to.
+enum Owner {
+    /// The owner is there.
+    There(Arc<Object>),
+    /// It is certainly gone.
+    Gone,
+    /// Its kind is not served here, or it cannot be an owner of this object: nothing may be deleted for its sake.
+    Unknown,
+}
+
+/// Follows a reference. Only the registry knows which resource a kind is; a guess could delete what must be kept.
+fn find_owner(cx: &Context<'_>, owner: &OwnerReference, namespace: &str) -> Owner {
+    let version = GroupVersion::parse(&owner.api_version);
+    let Some(resource) = version.and_then(|v| cx.api.registry().kind(&v.kind(&owner.kind)).cloned()) else {
+        return Owner::Unknown;
+    };
+    if resource.namespaced && namespace.is_empty() {
+        return Owner::Unknown;
+    }
+    let key = Key::new(&resource.storage.resource, if resource.namespaced { namespace } else { "" }, &owner.name);
+    match cx.get(&key).filter(|found| found.meta.uid == owner.uid) {
+        Some(found) => Owner::There(found),
+        None => Owner::Gone,
+    }
 }
 
 /// Deletes an object whose owners are all gone; drops references to some that are gone.
@@ -106,9 +125,11 @@ fn collect(cx: &mut Context<'_>, object: &Arc<Object>) -> Result<()> {
     let mut waiting = Vec::new();
     for owner in owners {
         match find_owner(cx, owner, &object.key.namespace) {
-            None => dangling.push(owner),
-            Some(found) if found.meta.deletion_timestamp.is_some() && has(&found, "foregroundDeletion") => waiting.push(owner),
-            Some(_) => solid.push(owner),
+            Owner::Gone => dangling.push(owner),
+            Owner::There(found) if found.meta.deletion_timestamp.is_some() && has(&found, "foregroundDeletion") => {
+                waiting.push(owner)
+            }
+            Owner::There(_) | Owner::Unknown => solid.push(owner),
         }
     }
     let uid = Some(object.meta.uid.clone());
