@@ -96,9 +96,8 @@ fn put(directory: &Path, files: &[(String, u32, Vec<u8>)]) -> io::Result<()> {
     if current.as_ref().is_some_and(|current| same(&directory.join(current), files)) {
         return Ok(());
     }
-    let name = format!("..{}", now().rfc3339_micros().replace([':', '.'], "_"));
+    let name = fresh_directory(directory)?;
     let fresh = directory.join(&name);
-    fs::create_dir_all(&fresh)?;
     let mut tops = Vec::new();
     for (path, mode, bytes) in files {
         let path = Path::new(path);
@@ -134,6 +133,21 @@ fn put(directory: &Path, files: &[(String, u32, Vec<u8>)]) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a directory that nothing points to yet. The name says when, as the kubelet's does; the clock may stand still
+/// between two updates, so the name is counted on until it is new.
+fn fresh_directory(directory: &Path) -> io::Result<String> {
+    fs::create_dir_all(directory)?;
+    let time = now().rfc3339_micros().replace([':', '.'], "_");
+    let mut count = 0_u32;
+    loop {
+        let name = format!("..{time}.{count}");
+        match fs::create_dir(directory.join(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => count += 1,
+            other => return other.map(|()| name),
+        }
+    }
+}
+
 /// Whether a directory already holds exactly these files.
 fn same(directory: &Path, files: &[(String, u32, Vec<u8>)]) -> bool {
     let equal = |(path, mode, bytes): &(String, u32, Vec<u8>)| {
@@ -167,6 +181,11 @@ mod tests {
         put(&dir, &[file("a", "3"), file("c", "4")]).unwrap();
         assert_eq!((read("a").as_deref(), read("sub/b"), read("c").as_deref()), (Some("3"), None, Some("4")));
         assert!(!dir.join(first).exists(), "the old content is gone");
+        // Many updates within one tick of the clock are still whole directories of their own.
+        for round in 0..100 {
+            put(&dir, &[file("a", &round.to_string()), file(&format!("only-{round}"), "")]).unwrap();
+            assert_eq!(count(&dir.join(fs::read_link(dir.join("..data")).unwrap()), 16), 2, "round {round}");
+        }
         assert!(put(&dir, &[file("../x", "")]).is_err() || !dir.join("../x").exists());
         fs::remove_dir_all(dir).unwrap();
     }
