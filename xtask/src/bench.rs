@@ -1,5 +1,6 @@
 //! What is measured, printed as one table: wasm beside native, within one run on one machine. Nothing here decides a test.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -23,15 +24,10 @@ pub fn run(_rows: &[String]) -> Result<()> {
     let dist = crate::dist::build()?;
     crate::shell::run(&mut cargo(["build", "--quiet", "--release", "-p", "wasmkube", "--examples"]))?;
     let mut rows = Vec::new();
-    let mut add = |what: &str, wasm: String, native: String, aim| rows.push(Row { what: what.to_owned(), wasm, native, aim });
-    let (wasm, native) = (load("wasm")?, load("native")?);
-    for (kind, aim) in [("creates", ">= 3,000"), ("gets", ">= 8,000")] {
-        let figure = |l: &Value, key: &str| l[kind][key].as_f64().map_or_else(|| "?".to_owned(), |n| format!("{n:.0}"));
-        add(&format!("ConfigMap {kind}/s, 64 clients, TLS"), figure(&wasm, "per_second"), figure(&native, "per_second"), aim);
-        let milliseconds =
-            |l: &Value| l[kind]["p99_us"].as_f64().map_or_else(|| "?".to_owned(), |us| format!("{:.1} ms", us / 1000.0));
-        add(&format!("  p99 latency of {kind}"), milliseconds(&wasm), milliseconds(&native), "");
+    for row in api_rows()? {
+        rows.push(row);
     }
+    let mut add = |what: &str, wasm: String, native: String, aim| rows.push(Row { what: what.to_owned(), wasm, native, aim });
     let (wasm, native) = (first_start("wasm")?, first_start("native")?);
     add("first start to a Ready node", wasm.0, native.0, "< 1 s");
     add("idle memory, control plane and node agent", wasm.1, native.1, "< 150 MiB");
@@ -64,11 +60,74 @@ fn print(rows: &[Row]) {
     }
 }
 
-/// Creates and gets by 64 clients against a control plane without nodes.
-fn load(engine: &str) -> Result<Value> {
+/// One figure of the load generator: which run, where in its answer, how to say it, and what is wanted.
+type Figure = (&'static str, &'static str, fn(f64) -> String, &'static str, &'static str);
+
+/// The API under load, over TLS, with the journal on disk.
+const FIGURES: [Figure; 16] = [
+    ("requests", "/creates/per_second", whole, "ConfigMap creates/s, 64 clients", ">= 3,000"),
+    ("requests", "/creates/p99_us", in_ms, "  p99 latency", ""),
+    ("requests", "/creates/cpu_us", in_us, "  server CPU per create", "< 150 us"),
+    ("requests", "/gets/per_second", whole, "ConfigMap gets/s, 64 clients", ">= 8,000"),
+    ("requests", "/gets/p99_us", in_ms, "  p99 latency", ""),
+    ("requests", "/gets/cpu_us", in_us, "  server CPU per get", "< 60 us"),
+    ("list", "/cpu_ms", ms, "LIST of 5,000 ConfigMaps, server CPU", "< 8 ms"),
+    ("list", "/bytes", mb, "  bytes", "4.8 MB"),
+    ("watches", "/events_per_second", whole, "events/s to 100 watchers, 16 writers", ">= 300,000"),
+    ("watches", "/writes_per_second", whole, "  writes/s", ""),
+    ("watches", "/lost", whole, "  events lost", "0"),
+    ("growth", "/1000/create_p50_us", in_us, "create among 1,000 objects, p50", ""),
+    ("growth", "/100000/create_p50_us", in_us, "create among 100,000 objects, p50", "< 1.3 times"),
+    ("growth", "/1000/get_p50_us", in_us, "get among 1,000 objects, p50", ""),
+    ("growth", "/100000/get_p50_us", in_us, "get among 100,000 objects, p50", "< 1.3 times"),
+    ("growth", "/resident_mib", mib, "memory with 100,000 objects", "< 600 MiB"),
+];
+
+fn whole(n: f64) -> String {
+    format!("{n:.0}")
+}
+
+fn in_us(us: f64) -> String {
+    format!("{us:.0} us")
+}
+
+fn in_ms(us: f64) -> String {
+    format!("{:.1} ms", us / 1000.0)
+}
+
+fn ms(ms: f64) -> String {
+    format!("{ms:.1} ms")
+}
+
+fn mb(bytes: f64) -> String {
+    format!("{:.1} MB", bytes / 1e6)
+}
+
+fn mib(mib: f64) -> String {
+    format!("{mib:.0} MiB")
+}
+
+/// Each run of the load generator against a server of its own, with either engine.
+fn api_rows() -> Result<Vec<Row>> {
+    let mut answers: BTreeMap<(&str, &str), Value> = BTreeMap::new();
+    for what in ["requests", "list", "watches", "growth"] {
+        for engine in ["wasm", "native"] {
+            answers.insert((what, engine), load(what, engine)?);
+        }
+    }
+    let say = |(run, pointer, form, ..): &Figure, engine: &str| {
+        let number = answers.get(&(*run, engine)).and_then(|answer| answer.pointer(pointer)).and_then(Value::as_f64);
+        number.map_or_else(|| "?".to_owned(), form)
+    };
+    let row = |f: &Figure| Row { what: f.3.to_owned(), wasm: say(f, "wasm"), native: say(f, "native"), aim: f.4 };
+    Ok(FIGURES.iter().map(row).collect())
+}
+
+/// One run of the load generator against a control plane without nodes.
+fn load(what: &str, engine: &str) -> Result<Value> {
     let server = Server::start_with(&["--control-plane-only", "--engine", engine])?;
     let load = shell::target().join("release/examples/load");
-    let text = output(Command::new(load).arg(server.data.join("kubeconfig")).args(["64", "5"]))?;
+    let text = output(Command::new(load).arg(server.data.join("kubeconfig")).args([&server.pid().to_string(), what]))?;
     serde_json::from_str(text.trim()).context("the load generator printed no JSON")
 }
 
