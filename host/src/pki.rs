@@ -72,6 +72,21 @@ impl Pki {
         &self.authority.certificate
     }
 
+    /// The key that signs tokens of service accounts, as PKCS#8; made at first start and kept, so that tokens outlive a restart.
+    pub fn service_account_key(&self) -> Result<Vec<u8>> {
+        let path = self.dir.join("sa.key");
+        let key = match std::fs::read_to_string(&path) {
+            Ok(pem) => KeyPair::from_pem(&pem).with_context(|| format!("{} is damaged", path.display()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let key = KeyPair::generate()?;
+                write_private(&path, &key.serialize_pem())?;
+                key
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        Ok(key.serialize_der())
+    }
+
     /// The API server's certificate, good for these names and addresses.
     pub fn api_server(&self, names: BTreeSet<String>) -> Result<Pair> {
         self.pair(

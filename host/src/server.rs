@@ -203,6 +203,7 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
             user: "kubernetes-admin".to_owned(),
             groups: vec!["system:masters".to_owned()],
         }],
+        service_account_key: pki.service_account_key()?,
         root_ca: pki.authority().to_owned(),
         ..Config::default()
     })

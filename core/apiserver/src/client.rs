@@ -3,9 +3,10 @@
 use object::{GroupVersionResource, Result, Time, Value};
 use store::Store;
 
+use crate::auth::{self, Attributes};
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
-use crate::write::{DeleteOptions, PatchKind, Target, WriteOptions};
+use crate::write::{DeleteOptions, PatchKind, Target, Write, WriteOptions};
 
 /// A resource by its names.
 pub fn gvr(group: &str, version: &str, resource: &str) -> GroupVersionResource {
@@ -37,6 +38,7 @@ impl<'a> Client<'a> {
     /// One object, in the version asked for.
     pub fn get(&self, gvr: &GroupVersionResource, namespace: &str, name: &str) -> Result<Value> {
         let target = self.target(gvr, namespace, name, "")?;
+        self.check("get", &target)?;
         self.api.get(&target)
     }
 
@@ -44,21 +46,21 @@ impl<'a> Client<'a> {
     pub fn create(&mut self, gvr: &GroupVersionResource, namespace: &str, object: Value) -> Result<Value> {
         let target = self.target(gvr, namespace, "", "")?;
         let object = canonical(&target, object)?;
-        self.api.create(self.now, self.user, &target, object, &self.options())
+        self.write("create", &target, |api, write| api.create(write, object))
     }
 
     /// Replaces an object. With a `resourceVersion` that is not the current one this is a conflict.
     pub fn update(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, object: Value) -> Result<Value> {
         let target = self.target(gvr, namespace, name, "")?;
         let object = canonical(&target, object)?;
-        self.api.update(self.now, self.user, &target, object, &self.options())
+        self.write("update", &target, |api, write| api.update(write, object))
     }
 
     /// Replaces an object's status; everything else stays.
     pub fn update_status(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, object: Value) -> Result<Value> {
         let target = self.target(gvr, namespace, name, "status")?;
         let object = canonical(&target, object)?;
-        self.api.update(self.now, self.user, &target, object, &self.options())
+        self.write("update", &target, |api, write| api.update(write, object))
     }
 
     /// Changes an object by a patch; `subresource` is empty or `status`.
@@ -72,7 +74,7 @@ impl<'a> Client<'a> {
         patch: Value,
     ) -> Result<Value> {
         let target = self.target(gvr, namespace, name, subresource)?;
-        self.api.patch(self.now, self.user, &target, kind, patch, &self.options())
+        self.write("patch", &target, |api, write| api.patch(write, kind, patch))
     }
 
     /// Posts to a subresource: `binding`, `eviction`.
@@ -85,13 +87,43 @@ impl<'a> Client<'a> {
         body: Value,
     ) -> Result<Value> {
         let target = self.target(gvr, namespace, name, subresource)?;
-        self.api.create(self.now, self.user, &target, body, &self.options())
+        self.write("create", &target, |api, write| api.create(write, body))
     }
 
     /// Asks for the deletion of an object.
     pub fn delete(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, options: &DeleteOptions) -> Result<()> {
         let target = self.target(gvr, namespace, name, "")?;
+        self.check("delete", &target)?;
         self.api.delete(self.now, self.user, &target, options).map(drop)
+    }
+
+    /// Writes, if the user may.
+    fn write(
+        &mut self,
+        verb: &str,
+        target: &Target,
+        write: impl FnOnce(&mut ApiServer, &Write<'_>) -> Result<Value>,
+    ) -> Result<Value> {
+        self.check(verb, target)?;
+        let options = self.options();
+        write(self.api, &Write { now: self.now, user: self.user, target, options: &options })
+    }
+
+    fn check(&self, verb: &str, target: &Target) -> Result<()> {
+        let gvr = &target.resource.gvr;
+        let is_namespace = gvr.group.is_empty() && &*gvr.resource == "namespaces";
+        let wanted = Attributes {
+            verb,
+            group: &gvr.group,
+            version: &gvr.version,
+            resource: &gvr.resource,
+            subresource: &target.subresource,
+            namespace: if is_namespace { &target.name } else { &target.namespace },
+            name: &target.name,
+            path: "",
+            fields: &[],
+        };
+        auth::check(self.api, self.user, &wanted)
     }
 
     fn target(&self, gvr: &GroupVersionResource, namespace: &str, name: &str, subresource: &str) -> Result<Target> {

@@ -7,6 +7,8 @@ use object::{ApiError, GroupVersionKind, GroupVersionResource, ObjectMeta, Resul
 use schema::{Registry, Resource};
 use store::{Key, Object, Progress, Store, registry_key};
 
+use crate::auth::rbac::Bindings;
+use crate::auth::token::Signer;
 use crate::client::Client;
 use crate::identity::UserInfo;
 use crate::message::{Output, Record, StaticToken, StreamId};
@@ -21,6 +23,10 @@ pub struct Settings {
     pub service_cidr: String,
     /// Bearer tokens.
     pub tokens: Vec<StaticToken>,
+    /// The key that signs tokens of service accounts, as PKCS#8; without one it follows from the seed.
+    pub service_account_key: Vec<u8>,
+    /// Who gives out these tokens, and whom they are for where nothing else is asked.
+    pub service_account_issuer: String,
     /// Where clients reach this server.
     pub advertise_address: String,
     /// Its port.
@@ -35,6 +41,8 @@ impl Default for Settings {
             seed: 0,
             service_cidr: "10.96.0.0/16".to_owned(),
             tokens: Vec::new(),
+            service_account_key: Vec::new(),
+            service_account_issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             advertise_address: "127.0.0.1".to_owned(),
             advertise_port: 6443,
             history_limit: 10_000,
@@ -50,6 +58,10 @@ pub struct ApiServer {
     pub(crate) rng: Rng,
     pub(crate) outputs: Vec<Output>,
     pub(crate) watches: Watches,
+    /// Who was given which role.
+    pub(crate) bindings: Bindings,
+    /// Signs tokens of service accounts.
+    pub(crate) signer: Signer,
     /// The time of the last call from outside.
     pub(crate) now: Time,
 }
@@ -58,13 +70,16 @@ impl ApiServer {
     /// A server with an empty store. [`ApiServer::start`] fills in what every cluster has.
     pub fn new(settings: Settings) -> Self {
         let store = Store::new(settings.history_limit);
-        let rng = Rng::new(settings.seed);
+        let mut rng = Rng::new(settings.seed);
+        let signer = Signer::new(&settings.service_account_key, &mut rng);
         ApiServer {
             registry: Registry::builtin(),
             store,
             rng,
             outputs: Vec::new(),
             watches: Watches::default(),
+            bindings: Bindings::default(),
+            signer,
             now: Time::default(),
             settings,
         }
@@ -83,7 +98,10 @@ impl ApiServer {
                 Some(Object::new(key, revision, &value))
             });
             match object {
-                Some(object) => self.store.restore(object),
+                Some(object) => {
+                    self.bindings.changed(&object.key);
+                    self.store.restore(object);
+                }
                 None => unread.push(key),
             }
         }
@@ -96,6 +114,7 @@ impl ApiServer {
         self.store.restored(revision);
         self.watches.start(self.store.revision());
         crate::strategy::bootstrap::run(self, now);
+        crate::auth::bootstrap::run(self, now);
     }
 
     /// The objects, to read.
@@ -152,6 +171,7 @@ impl ApiServer {
 
     /// As [`ApiServer::commit`]; the caller keeps the value, which now says its revision.
     pub(crate) fn commit_from(&mut self, key: Key, value: &mut Value) -> Arc<Object> {
+        self.bindings.changed(&key);
         let object = self.store.put_from(key, value);
         let record = Record::Put { revision: object.revision, key: registry_key(&object.key), value: object.bytes.clone() };
         self.outputs.push(Output::Journal(record));
@@ -161,6 +181,7 @@ impl ApiServer {
     /// Takes away the object at `key`.
     pub(crate) fn commit_removal(&mut self, key: &Key) {
         if self.store.remove(key).is_some() {
+            self.bindings.changed(key);
             self.outputs.push(Output::Journal(Record::Delete { revision: self.store.revision(), key: registry_key(key) }));
         }
     }

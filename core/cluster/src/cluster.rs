@@ -117,6 +117,8 @@ impl Parts {
             seed: config.seed,
             service_cidr: config.service_cidr.clone(),
             tokens: config.tokens.clone(),
+            service_account_key: config.service_account_key.clone(),
+            service_account_issuer: format!("https://kubernetes.default.svc.{}", config.cluster_domain),
             advertise_address: config.advertise_address.clone(),
             advertise_port: config.advertise_port,
             history_limit: config.history_limit,

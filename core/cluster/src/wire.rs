@@ -28,6 +28,8 @@ pub struct Config {
     pub advertise_port: u16,
     /// Bearer tokens and the users they stand for.
     pub tokens: Vec<StaticToken>,
+    /// The key that signs tokens of service accounts (P-256, PKCS#8 DER); without one it follows from the seed.
+    pub service_account_key: Vec<u8>,
     /// PEM of the certificate authority that clients should trust (`kube-root-ca.crt`).
     pub root_ca: String,
     /// How many revisions of history are kept for watches and reads in the past.
@@ -49,6 +51,7 @@ impl Default for Config {
             advertise_address: "127.0.0.1".to_owned(),
             advertise_port: 6443,
             tokens: Vec::new(),
+            service_account_key: Vec::new(),
             root_ca: String::new(),
             history_limit: 10_000,
             controllers: true,

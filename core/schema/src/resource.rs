@@ -72,6 +72,16 @@ pub struct Subresource {
     pub verbs: Vec<Text>,
 }
 
+impl Subresource {
+    /// The kind of its bodies; where discovery names no version, it is the resource's own.
+    pub fn gvk(&self, resource: &GroupVersionResource) -> GroupVersionKind {
+        match (&*self.group, &*self.version) {
+            (_, "") => GroupVersionKind::new(&resource.group, &resource.version, &self.kind),
+            (group, version) => GroupVersionKind::new(group, version, &self.kind),
+        }
+    }
+}
+
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {

@@ -7,6 +7,7 @@ use schema::{Group, Resource};
 
 use super::query::Query;
 use super::{Answer, render};
+use crate::auth;
 use crate::identity::header;
 use crate::message::Request;
 use crate::server::ApiServer;
@@ -39,6 +40,10 @@ impl ApiServer {
                     return Ok(Answer::no_page());
                 }
                 self.resource_list(request, group, version)
+            }
+            [".well-known", "openid-configuration"] => Ok(Answer::json(200, auth::token::discovery(self).to_string())),
+            ["openid", "v1", "jwks"] => {
+                Ok(Answer::new(200, "application/jwk-set+json", self.signer.key_set().to_string().into_bytes()))
             }
             ["openapi", "v2"] => Ok(Answer::json(200, schema::openapi::swagger(&self.registry).to_string())),
             ["openapi", "v3"] => Ok(Answer::json(200, schema::openapi::index(&self.registry).to_string())),

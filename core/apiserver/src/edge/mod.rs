@@ -10,11 +10,11 @@ pub mod render;
 mod resource;
 mod route;
 
-use object::{ApiError, Bytes, Result, Time};
+use object::{Bytes, Result, Time};
 
-use crate::identity;
 use crate::message::{Output, Request};
 use crate::server::ApiServer;
+use crate::{auth, identity};
 use query::Query;
 use route::Route;
 
@@ -65,12 +65,13 @@ impl ApiServer {
     }
 
     fn answer(&mut self, now: Time, request: &Request) -> Result<Option<Answer>> {
-        let user = identity::authenticate(request, &self.settings.tokens)?;
+        let user = identity::authenticate(self, request)?;
         let query = Query::parse(&request.target);
         let route = Route::parse(&request.target);
-        if user.is_anonymous() && !route.is_public() {
-            return Err(anonymous_refused(request, &route));
-        }
+        let verb = route.verb(&request.method, &query);
+        // A selector that cannot be read is refused later, by those who may ask at all.
+        let fields = if query.has("fieldSelector") { query.fields().unwrap_or_default() } else { Default::default() };
+        auth::check(self, &user, &route.attributes(&verb, fields.terms()))?;
         match route {
             Route::Resource { gvr, namespace, name, subresource, watch } => {
                 if !self.registry.serves(&gvr.group, &gvr.version)
@@ -82,33 +83,6 @@ impl ApiServer {
                 self.on_resource(now, request, &user, &query, &gvr, (namespace, name, subresource), watch)
             }
             Route::Other(path) => self.on_path(request, &path, &query).map(Some),
-        }
-    }
-}
-
-/// What an anonymous user gets until authorization is finer: nothing but the public paths.
-fn anonymous_refused(request: &Request, route: &Route) -> Box<ApiError> {
-    let verb = request.method.to_lowercase();
-    match route {
-        Route::Resource { gvr, namespace, name, .. } => {
-            let verb = match (verb.as_str(), name.is_empty()) {
-                ("get", true) => "list",
-                ("post", _) => "create",
-                ("put", _) => "update",
-                ("delete", true) => "deletecollection",
-                (other, _) => other,
-            };
-            let scope =
-                if namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace {namespace:?}") };
-            let why = format!(
-                "User \"system:anonymous\" cannot {verb} resource {:?} in API group {:?} {scope}",
-                &*gvr.resource, &*gvr.group
-            );
-            ApiError::forbidden(&gvr.group_resource(), name, &why)
-        }
-        Route::Other(path) => {
-            let why = format!("User \"system:anonymous\" cannot {verb} path {path:?}");
-            ApiError::forbidden(&Default::default(), "", &why)
         }
     }
 }

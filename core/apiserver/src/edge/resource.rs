@@ -13,7 +13,7 @@ use crate::identity::{UserInfo, header};
 use crate::message::Request;
 use crate::server::ApiServer;
 use crate::strategy;
-use crate::write::{DeleteOptions, FieldValidation, PatchKind, Preconditions, Propagation, Target, WriteOptions};
+use crate::write::{DeleteOptions, FieldValidation, PatchKind, Preconditions, Propagation, Target, Write, WriteOptions};
 
 impl ApiServer {
     #[allow(clippy::too_many_arguments)]
@@ -77,14 +77,13 @@ impl ApiServer {
 
     fn on_create(&mut self, edge: &Edge<'_>) -> Result<Answer> {
         let options = edge.write_options("CreateOptions")?;
-        let target = edge.target;
         let resource = edge.body_resource(self);
         let decoded = match &resource {
             // A subresource's body has a kind of its own.
-            None => body::Body { object: body::untyped(edge.request)?, warnings: Vec::new() },
+            None => body::Body { object: edge.subresource_body(&self.registry)?, warnings: Vec::new() },
             Some(resource) => body::object(edge.request, resource, options.field_validation)?,
         };
-        let created = self.create(edge.now, edge.user, target, decoded.object, &options)?;
+        let created = self.create(&edge.write(&options), decoded.object)?;
         Ok(edge.answer(201, created).warn(decoded.warnings))
     }
 
@@ -94,15 +93,15 @@ impl ApiServer {
         if target.subresource == "scale" {
             let kind = GroupVersionKind::new("autoscaling", "v1", "Scale");
             let scale = body::of_kind(edge.request, &kind, &self.registry)?;
-            let scale = strategy::scale::update(self, edge.now, edge.user, target, &scale, &options)?;
+            let scale = strategy::scale::update(self, &edge.write(&options), &scale)?;
             return Ok(edge.answer(200, scale));
         }
         let decoded = body::object(edge.request, &target.resource, options.field_validation)?;
         if target.subresource == "finalize" {
-            let done = strategy::subresource::finalize(self, edge.now, edge.user, target, decoded.object, &options)?;
+            let done = strategy::subresource::finalize(self, &edge.write(&options), decoded.object)?;
             return Ok(edge.answer(200, done));
         }
-        let updated = self.update(edge.now, edge.user, target, decoded.object, &options)?;
+        let updated = self.update(&edge.write(&options), decoded.object)?;
         Ok(edge.answer(200, updated).warn(decoded.warnings))
     }
 
@@ -121,11 +120,11 @@ impl ApiServer {
         let patch = body::untyped(edge.request)?;
         let target = edge.target;
         if target.subresource == "scale" {
-            let scale = strategy::scale::patch(self, edge.now, edge.user, target, kind, patch, &options)?;
+            let scale = strategy::scale::patch(self, &edge.write(&options), kind, patch)?;
             return Ok(edge.answer(200, scale));
         }
         let before = self.store.get(&target.key()).is_some();
-        let (patched, warnings) = self.patch_warned(edge.now, edge.user, target, kind, patch, &options)?;
+        let (patched, warnings) = self.patch_warned(&edge.write(&options), kind, patch)?;
         let status = if before { 200 } else { 201 };
         Ok(edge.answer(status, patched).warn(warnings))
     }
@@ -164,6 +163,10 @@ struct Edge<'a> {
 }
 
 impl Edge<'_> {
+    fn write<'o>(&'o self, options: &'o WriteOptions) -> Write<'o> {
+        Write { now: self.now, user: self.user, target: self.target, options }
+    }
+
     fn include(&self) -> Include {
         self.include
     }
@@ -176,6 +179,14 @@ impl Edge<'_> {
         let accept = if own_kind { self.accept } else { Accept { form: Form::Object, ..self.accept } };
         let bytes = render::value(&self.target.resource, object, accept, self.include(), self.now);
         Answer::new(if is_status { code.unwrap_or(status) } else { status }, self.accept.content_type(), bytes)
+    }
+
+    /// A body of the subresource's kind.
+    fn subresource_body(&self, registry: &Registry) -> Result<Value> {
+        match self.target.resource.subresource(&self.target.subresource) {
+            Some(subresource) => body::of_kind(self.request, &subresource.gvk(&self.target.resource.gvr), registry),
+            None => body::untyped(self.request),
+        }
     }
 
     /// The resource whose kind the body has; none for subresources with bodies of their own.

@@ -1,8 +1,10 @@
 //! Paths.
 
 use object::GroupVersionResource;
+use object::selector::{FieldOperator, FieldTerm};
 
-use super::query::decode;
+use super::query::{Query, decode};
+use crate::auth::Attributes;
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +61,50 @@ impl Route {
         }
     }
 
-    /// Whether everybody may ask, as `system:public-info-viewer` and `system:discovery` of unauthenticated probes allow.
-    pub fn is_public(&self) -> bool {
-        let Route::Other(path) = self else { return false };
-        let first = path.split('/').find(|p| !p.is_empty()).unwrap_or_default();
-        matches!(first, "healthz" | "livez" | "readyz" | "version")
+    /// Which verb of the API this method is on this path; for what is no resource, the method itself in lower case.
+    pub fn verb(&self, method: &str, query: &Query) -> String {
+        let Route::Resource { name, watch, .. } = self else { return method.to_lowercase() };
+        let collection = name.is_empty();
+        let verb = match method {
+            "GET" | "HEAD" if *watch || (collection && query.flag("watch")) => "watch",
+            "GET" | "HEAD" if collection => "list",
+            "GET" | "HEAD" => "get",
+            "POST" => "create",
+            "PUT" => "update",
+            "PATCH" => "patch",
+            "DELETE" if collection => "deletecollection",
+            "DELETE" => "delete",
+            other => return other.to_lowercase(),
+        };
+        verb.to_owned()
+    }
+
+    /// What authorization is asked about this request.
+    pub fn attributes<'a>(&'a self, verb: &'a str, fields: &'a [FieldTerm]) -> Attributes<'a> {
+        // A list of one name is a matter of that name.
+        let selected = fields.iter().find(|term| {
+            matches!(verb, "list" | "watch" | "deletecollection")
+                && term.field == "metadata.name"
+                && term.operator == FieldOperator::Equals
+        });
+        match self {
+            Route::Resource { gvr, namespace, name, subresource, .. } => {
+                // A Namespace counts as standing in itself.
+                let is_namespace = gvr.group.is_empty() && &*gvr.resource == "namespaces";
+                Attributes {
+                    verb,
+                    group: &gvr.group,
+                    version: &gvr.version,
+                    resource: &gvr.resource,
+                    subresource,
+                    namespace: if is_namespace { name } else { namespace },
+                    name: if name.is_empty() { selected.map(|term| term.value.as_str()).unwrap_or_default() } else { name },
+                    path: "",
+                    fields,
+                }
+            }
+            Route::Other(path) => Attributes { verb, path, ..Attributes::default() },
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod bootstrap;
 pub mod job;
 pub mod node_proxy;
+pub mod review;
 pub mod scale;
 pub mod service;
 pub mod subresource;

@@ -2,11 +2,10 @@
 
 use object::selector::LabelSelector;
 use object::value::{self, at, i64_at, str_at};
-use object::{ApiError, Cause, GroupVersionKind, Result, Time, Value, json};
+use object::{ApiError, Cause, GroupVersionKind, Result, Value, json};
 
-use crate::identity::UserInfo;
 use crate::server::ApiServer;
-use crate::write::{PatchKind, Target, WriteOptions};
+use crate::write::{PatchKind, Target, Write};
 
 /// The Scale of an object.
 pub fn get(api: &ApiServer, target: &Target) -> Result<Value> {
@@ -41,14 +40,8 @@ fn scale_of(object: &Value) -> Value {
 }
 
 /// Sets the number of replicas.
-pub fn update(
-    api: &mut ApiServer,
-    now: Time,
-    user: &UserInfo,
-    target: &Target,
-    scale: &Value,
-    options: &WriteOptions,
-) -> Result<Value> {
+pub fn update(api: &mut ApiServer, write: &Write<'_>, scale: &Value) -> Result<Value> {
+    let target = write.target;
     let old = api.stored(target)?;
     let name = str_at(scale, &["metadata", "name"]);
     if !name.is_empty() && name != target.name {
@@ -76,25 +69,17 @@ pub fn update(
         None => drop(value::remove(&mut new, &["metadata", "resourceVersion"])),
     }
     // The change is the object's own, whatever path it came by.
-    let changed = api.replace(now, user, target, &old, old.value(), new, options, false)?;
+    let changed = api.replace(write, &old, old.value(), new, false)?;
     Ok(scale_of(&changed))
 }
 
 /// Changes the Scale by a patch.
-pub fn patch(
-    api: &mut ApiServer,
-    now: Time,
-    user: &UserInfo,
-    target: &Target,
-    kind: PatchKind,
-    patch: Value,
-    options: &WriteOptions,
-) -> Result<Value> {
-    let mut scale = get(api, target)?;
+pub fn patch(api: &mut ApiServer, write: &Write<'_>, kind: PatchKind, patch: Value) -> Result<Value> {
+    let mut scale = get(api, write.target)?;
     match kind {
         PatchKind::Json => object::patch::json::apply(&mut scale, &patch)?,
         // A Scale has no lists, so all merges are one.
         PatchKind::Merge | PatchKind::Strategic | PatchKind::Apply => object::patch::merge::apply(&mut scale, patch)?,
     }
-    update(api, now, user, target, &scale, options)
+    update(api, write, &scale)
 }

@@ -1,31 +1,27 @@
 //! What is written to subresources that are actions: bindings, evictions, the finalizing of namespaces.
 
 use object::value::{self, at, str_at};
-use object::{ApiError, Result, Time, Value, json};
+use object::{ApiError, Result, Value, json};
 
-use crate::identity::UserInfo;
+use crate::auth;
 use crate::server::ApiServer;
-use crate::write::{DeleteOptions, Target, WriteOptions};
+use crate::write::{DeleteOptions, Target, Write};
 
 /// Dispatches a POST to a subresource.
-pub fn create(
-    api: &mut ApiServer,
-    now: Time,
-    user: &UserInfo,
-    target: &Target,
-    body: Value,
-    options: &WriteOptions,
-) -> Result<Value> {
+pub fn create(api: &mut ApiServer, write: &Write<'_>, body: Value) -> Result<Value> {
+    let target = write.target;
     match (&*target.resource.gvr.resource, target.subresource.as_str()) {
-        ("pods", "binding") => bind(api, now, user, target, &body, options),
-        ("pods", "eviction") => evict(api, now, user, target, options),
-        ("namespaces", "finalize") => finalize(api, now, user, target, body, options),
+        ("pods", "binding") => bind(api, write, &body),
+        ("pods", "eviction") => evict(api, write),
+        ("namespaces", "finalize") => finalize(api, write, body),
+        ("serviceaccounts", "token") => auth::token::request(api, write, body),
         _ => Err(ApiError::method_not_allowed()),
     }
 }
 
 /// Gives a pod its node, once. `Pod.spec.nodeName` and the PodScheduled condition change together.
-fn bind(api: &mut ApiServer, now: Time, user: &UserInfo, target: &Target, body: &Value, options: &WriteOptions) -> Result<Value> {
+fn bind(api: &mut ApiServer, write: &Write<'_>, body: &Value) -> Result<Value> {
+    let Write { now, target, options, .. } = *write;
     let old = api.stored(target)?;
     let conflict = |why: &str| ApiError::conflict(&object::GroupResource::new("", "pods/binding"), &target.name, why);
     let mut pod = old.value();
@@ -54,7 +50,6 @@ fn bind(api: &mut ApiServer, now: Time, user: &UserInfo, target: &Target, body: 
         "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now.rfc3339(),
     }));
     value::set(&mut pod, &["status", "conditions"], conditions);
-    let _ = user;
     if !options.dry_run {
         api.commit(old.key.clone(), pod);
     }
@@ -62,21 +57,15 @@ fn bind(api: &mut ApiServer, now: Time, user: &UserInfo, target: &Target, body: 
 }
 
 /// Takes away finalizers from a namespace's spec: the one way to change them.
-pub fn finalize(
-    api: &mut ApiServer,
-    now: Time,
-    user: &UserInfo,
-    target: &Target,
-    body: Value,
-    options: &WriteOptions,
-) -> Result<Value> {
-    let old = api.stored(target)?;
+pub fn finalize(api: &mut ApiServer, write: &Write<'_>, body: Value) -> Result<Value> {
+    let old = api.stored(write.target)?;
     let mut new = old.value();
     value::set(&mut new, &["spec", "finalizers"], value::list_at(&body, &["spec", "finalizers"]).to_vec());
-    api.replace(now, user, target, &old, old.value(), new, options, false)
+    api.replace(write, &old, old.value(), new, false)
 }
 
-fn evict(api: &mut ApiServer, now: Time, user: &UserInfo, target: &Target, options: &WriteOptions) -> Result<Value> {
+fn evict(api: &mut ApiServer, write: &Write<'_>) -> Result<Value> {
+    let Write { now, user, target, options } = *write;
     let pod = Target::new(target.resource.clone(), &target.namespace, &target.name, "");
     api.delete(now, user, &pod, &DeleteOptions { dry_run: options.dry_run, ..DeleteOptions::default() })?;
     Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))

@@ -4,10 +4,10 @@ use object::value::{self, str_at};
 use object::{ApiError, Result, Time, Value};
 use store::Key;
 
-use super::{Target, WriteOptions, validate, writer};
+use super::{Target, Write, validate, writer};
 use crate::admission;
+use crate::auth::escalation;
 use crate::convert;
-use crate::identity::UserInfo;
 use crate::server::ApiServer;
 use crate::strategy;
 
@@ -19,30 +19,16 @@ const MAX_GENERATE_NAME: usize = 58;
 
 impl ApiServer {
     /// Creates an object, or posts to a subresource.
-    pub(crate) fn create(
-        &mut self,
-        now: Time,
-        user: &UserInfo,
-        target: &Target,
-        body: Value,
-        options: &WriteOptions,
-    ) -> Result<Value> {
-        if !target.subresource.is_empty() {
-            return strategy::subresource::create(self, now, user, target, body, options);
+    pub(crate) fn create(&mut self, write: &Write<'_>, body: Value) -> Result<Value> {
+        if !write.target.subresource.is_empty() {
+            return strategy::subresource::create(self, write, body);
         }
-        self.create_owned(now, user, target, body, options, false)
+        self.create_owned(write, body, false)
     }
 
     /// Creates an object; `owned` says that its managedFields are right already, as server-side apply leaves them.
-    pub(super) fn create_owned(
-        &mut self,
-        now: Time,
-        _user: &UserInfo,
-        target: &Target,
-        mut object: Value,
-        options: &WriteOptions,
-        owned: bool,
-    ) -> Result<Value> {
+    pub(super) fn create_owned(&mut self, write: &Write<'_>, mut object: Value, owned: bool) -> Result<Value> {
+        let Write { now, user, target, options } = *write;
         let resource = &target.resource;
         convert::label(&mut object, &resource.kind);
         schema::default::default(resource, &mut object);
@@ -57,7 +43,10 @@ impl ApiServer {
         strip_system_metadata(&mut object);
         strategy::template_generation(resource, None, &mut object);
         if !owned {
-            schema::apply::update(None, &mut object, &writer(target, options, now));
+            schema::apply::update(None, &mut object, &writer(write));
+        }
+        if strategy::review::is_review(resource) {
+            return strategy::review::create(self, write, object);
         }
         let mut object = convert::to_storage(resource, object);
         self.name_object(target, &mut object)?;
@@ -69,6 +58,7 @@ impl ApiServer {
         schema::default::default(&stored_kind, &mut object);
         let name = str_at(&object, &["metadata", "name"]).to_owned();
         validate(target, &name, &object, None)?;
+        escalation::check(self, user, target, &name, &object, None)?;
         let key = Key::new(&resource.storage.resource, &target.namespace, &name);
         if let Some(there) = self.store.get(&key) {
             let mut error = ApiError::already_exists(&resource.group_resource(), &name);

@@ -15,6 +15,7 @@ use schema::Resource;
 use store::{Key, Object};
 
 use crate::convert;
+use crate::identity::UserInfo;
 use crate::server::ApiServer;
 
 pub use delete::{DeleteOptions, Preconditions, Propagation};
@@ -46,6 +47,19 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
 }
 
+/// One write: who asks when for what, and what is to be minded.
+#[derive(Clone, Copy, Debug)]
+pub struct Write<'a> {
+    /// When.
+    pub now: Time,
+    /// Who.
+    pub user: &'a UserInfo,
+    /// On what.
+    pub target: &'a Target,
+    /// What to mind.
+    pub options: &'a WriteOptions,
+}
+
 /// What to do about unknown and duplicate fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FieldValidation {
@@ -69,7 +83,8 @@ fn validate(target: &Target, name: &str, object: &Value, old: Option<&Value>) ->
 }
 
 /// Who owns the fields that a write changes.
-fn writer<'a>(target: &'a Target, options: &'a WriteOptions, now: Time) -> schema::apply::Writer<'a> {
+fn writer<'a>(write: &Write<'a>) -> schema::apply::Writer<'a> {
+    let Write { now, target, options, .. } = *write;
     let resource = &target.resource;
     schema::apply::Writer {
         manager: &options.field_manager,

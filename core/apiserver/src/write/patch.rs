@@ -1,11 +1,10 @@
 //! Changing objects by patches.
 
-use object::{ApiError, Cause, Result, Time, Value};
+use object::{ApiError, Cause, Result, Value};
 
-use super::{FieldValidation, Target, WriteOptions};
+use super::{FieldValidation, Target, Write};
 use crate::convert;
 use crate::edge::body;
-use crate::identity::UserInfo;
 use crate::server::ApiServer;
 
 /// The format of a patch.
@@ -23,31 +22,16 @@ pub enum PatchKind {
 
 impl ApiServer {
     /// Changes an object.
-    pub(crate) fn patch(
-        &mut self,
-        now: Time,
-        user: &UserInfo,
-        target: &Target,
-        kind: PatchKind,
-        patch: Value,
-        options: &WriteOptions,
-    ) -> Result<Value> {
-        self.patch_warned(now, user, target, kind, patch, options).map(|(object, _)| object)
+    pub(crate) fn patch(&mut self, write: &Write<'_>, kind: PatchKind, patch: Value) -> Result<Value> {
+        self.patch_warned(write, kind, patch).map(|(object, _)| object)
     }
 
     /// As [`ApiServer::patch`], with the warnings there are.
-    pub(crate) fn patch_warned(
-        &mut self,
-        now: Time,
-        user: &UserInfo,
-        target: &Target,
-        kind: PatchKind,
-        patch: Value,
-        options: &WriteOptions,
-    ) -> Result<(Value, Vec<String>)> {
+    pub(crate) fn patch_warned(&mut self, write: &Write<'_>, kind: PatchKind, patch: Value) -> Result<(Value, Vec<String>)> {
         if kind == PatchKind::Apply {
-            return self.apply(now, user, target, patch, options);
+            return self.apply(write, patch);
         }
+        let Write { target, options, .. } = *write;
         let old = self.stored(target)?;
         let resource = &target.resource;
         let before = old.value();
@@ -75,19 +59,13 @@ impl ApiServer {
         let body::Body { object, warnings } = body::checked(decoded, resource, options.field_validation)?;
         super::update::check_names(target, &object)?;
         check_uid(target, &old, &object)?;
-        let changed = self.replace(now, user, target, &old, before, object, options, false)?;
+        let changed = self.replace(write, &old, before, object, false)?;
         Ok((changed, warnings))
     }
 
     /// Server-side apply: creates the object where it is missing.
-    fn apply(
-        &mut self,
-        now: Time,
-        user: &UserInfo,
-        target: &Target,
-        patch: Value,
-        options: &WriteOptions,
-    ) -> Result<(Value, Vec<String>)> {
+    fn apply(&mut self, write: &Write<'_>, patch: Value) -> Result<(Value, Vec<String>)> {
+        let Write { target, options, .. } = *write;
         let resource = &target.resource;
         let old = self.store.get(&target.key()).cloned();
         if old.is_none() && !target.subresource.is_empty() {
@@ -95,16 +73,16 @@ impl ApiServer {
         }
         super::update::check_names(target, &patch)?;
         let live = old.as_ref().map(|old| convert::from_storage(resource, old.value()));
-        let applied = schema::apply::apply(live.as_ref(), patch, &super::writer(target, options, now), options.force)?;
+        let applied = schema::apply::apply(live.as_ref(), patch, &super::writer(write), options.force)?;
         let decoded = schema::decode::from_value(resource.ty(), applied.object).map_err(|e| body::undecodable(e, resource))?;
         let body::Body { object: merged, warnings } = body::checked(decoded, resource, options.field_validation)?;
         let done = match &old {
             None => {
                 let mut object = merged;
                 object::value::set(&mut object, &["metadata", "name"], target.name.as_str());
-                self.create_owned(now, user, target, object, options, true)?
+                self.create_owned(write, object, true)?
             }
-            Some(old) => self.replace(now, user, target, old, old.value(), merged, options, true)?,
+            Some(old) => self.replace(write, old, old.value(), merged, true)?,
         };
         Ok((done, warnings))
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use object::value::{self, str_at};
-use object::{ApiError, Result, Time, Value};
+use object::{ApiError, Result, Value};
 use store::Object;
 
-use super::{Target, WriteOptions, validate, writer};
+use super::{Target, Write, validate, writer};
+use crate::auth::escalation;
 use crate::convert;
-use crate::identity::UserInfo;
 use crate::server::ApiServer;
 use crate::strategy;
 
@@ -18,34 +18,24 @@ const SYSTEM_METADATA: [&str; 6] =
 
 impl ApiServer {
     /// Replaces an object or its status.
-    pub(crate) fn update(
-        &mut self,
-        now: Time,
-        user: &UserInfo,
-        target: &Target,
-        body: Value,
-        options: &WriteOptions,
-    ) -> Result<Value> {
-        let old = self.stored(target)?;
-        check_names(target, &body)?;
+    pub(crate) fn update(&mut self, write: &Write<'_>, body: Value) -> Result<Value> {
+        let old = self.stored(write.target)?;
+        check_names(write.target, &body)?;
         let before = old.value();
-        self.replace(now, user, target, &old, before, body, options, false)
+        self.replace(write, &old, before, body, false)
     }
 
     /// Puts `new` (in the version of the path) in the place of `old`, whose stored value is `before`: the common end of
     /// update and patch. `owned` says that managedFields are right already, as server-side apply leaves them.
-    #[allow(clippy::too_many_arguments)]
     pub(crate) fn replace(
         &mut self,
-        now: Time,
-        _user: &UserInfo,
-        target: &Target,
+        write: &Write<'_>,
         old: &Arc<Object>,
         before: Value,
         mut new: Value,
-        options: &WriteOptions,
         owned: bool,
     ) -> Result<Value> {
+        let Write { user, target, options, .. } = *write;
         let resource = &target.resource;
         check_preconditions(target, old, &new)?;
         convert::label(&mut new, &resource.kind);
@@ -56,7 +46,7 @@ impl ApiServer {
         }
         if !owned {
             let live = convert::from_storage(resource, before.clone());
-            schema::apply::update(Some(&live), &mut new, &writer(target, options, now));
+            schema::apply::update(Some(&live), &mut new, &writer(write));
         }
         let mut new = convert::to_storage(resource, new);
         strategy::prepare_for_update(self, resource, &target.subresource, &before, &mut new)?;
@@ -64,6 +54,7 @@ impl ApiServer {
             return Ok(convert::from_storage(resource, new));
         }
         validate(target, &target.name, &new, Some(&before))?;
+        escalation::check(self, user, target, &target.name, &new, Some(&before))?;
         if options.dry_run {
             return Ok(convert::from_storage(resource, new));
         }

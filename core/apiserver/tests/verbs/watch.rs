@@ -25,8 +25,9 @@ fn a_watch_begins_where_it_is_told_to() {
 #[test]
 fn an_event_leaves_once_for_all_who_want_it() {
     let mut server = Server::new();
+    let revision = server.api.store().revision();
     for _ in 0..3 {
-        open(&mut server, "resourceVersion=1");
+        open(&mut server, &format!("resourceVersion={revision}"));
     }
     let outputs = server.send("POST", CONFIGMAPS, &[], configmap("a").to_string().as_bytes());
     let data: Vec<_> =
@@ -71,7 +72,8 @@ fn a_watch_from_before_the_history_is_told_so_and_ends() {
 #[test]
 fn a_watch_ends_at_its_time() {
     let mut server = Server::new();
-    open(&mut server, "resourceVersion=1&timeoutSeconds=5");
+    open(&mut server, "timeoutSeconds=5");
+    server.api.take_outputs();
     server.now = server.now.plus_secs(5);
     server.api.run(server.now);
     assert_eq!(server.api.take_outputs(), [Output::End(1)]);
