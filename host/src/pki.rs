@@ -97,17 +97,22 @@ impl Pki {
 
     /// Who the API server is to kubelets.
     pub fn kubelet_client(&self) -> Result<Pair> {
-        self.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client", MASTERS)
+        self.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client", Some(MASTERS))
     }
 
     /// The kubeconfig's user.
     pub fn admin(&self) -> Result<Pair> {
-        self.client("admin", "kubernetes-admin", MASTERS)
+        self.client("admin", "kubernetes-admin", Some(MASTERS))
     }
 
     /// Who a node is to the API server.
     pub fn node_client(&self, node: &str) -> Result<Pair> {
-        self.client(&format!("node-{node}"), &format!("system:node:{node}"), "system:nodes")
+        self.client(&format!("node-{node}"), &format!("system:node:{node}"), Some("system:nodes"))
+    }
+
+    /// Who the data plane of nodes is to the API server.
+    pub fn proxy_client(&self) -> Result<Pair> {
+        self.client("kube-proxy", "system:kube-proxy", None)
     }
 
     /// The certificate of a node's kubelet, good for its name and address.
@@ -123,16 +128,8 @@ impl Pki {
         )
     }
 
-    fn client(&self, file: &str, common_name: &str, organization: &str) -> Result<Pair> {
-        self.pair(
-            file,
-            Wish {
-                common_name,
-                organization: Some(organization),
-                names: BTreeSet::new(),
-                usage: ExtendedKeyUsagePurpose::ClientAuth,
-            },
-        )
+    fn client(&self, file: &str, common_name: &str, organization: Option<&str>) -> Result<Pair> {
+        self.pair(file, Wish { common_name, organization, names: BTreeSet::new(), usage: ExtendedKeyUsagePurpose::ClientAuth })
     }
 
     /// The pair in this file, if it still does; else a new one.

@@ -243,6 +243,7 @@ fn node_config(name: &str, url: &str, pki: &Pki, options: &Options) -> Result<No
     Ok(NodeConfig {
         name: name.to_owned(),
         api: credentials(url, pki, &pki.node_client(name)?),
+        proxy_api: credentials(url, pki, &pki.proxy_client()?),
         address,
         port: 0,
         serving_certificate: serving.certificate,

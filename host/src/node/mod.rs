@@ -56,6 +56,8 @@ pub struct NodeConfig {
     pub name: String,
     /// Where the API is, and who we are there: `system:node:NAME` in group `system:nodes`.
     pub api: Credentials,
+    /// Who the data plane is there: `system:kube-proxy`, which may read Services and their endpoints; kubelets may not.
+    pub proxy_api: Credentials,
     /// Address the kubelet's server listens on and the node reports as its InternalIP.
     pub address: IpAddr,
     /// Port of the kubelet's server (Kubernetes' own is 10250); 0 takes a free one. The Node's
@@ -99,7 +101,7 @@ pub async fn run(config: NodeConfig, mut shutdown: watch::Receiver<bool>) -> Res
     };
     agent.ready_since = now();
     tasks.spawn(heartbeat(agent.client.clone(), agent.kubelet.config().clone(), register::uid(&node)));
-    watch_all(&mut tasks, &agent.client, &config.name, &facts);
+    watch_all(&mut tasks, &agent.client, &Client::new(&config.proxy_api)?, &config.name, &facts);
     facts.send(Fact::Node(node)).ok();
 
     let down = async {
@@ -163,14 +165,20 @@ fn take_over(agent: &mut Agent) {
 }
 
 /// Watches everything that the node must know.
-fn watch_all(tasks: &mut tokio::task::JoinSet<()>, client: &Client, node: &str, facts: &mpsc::UnboundedSender<Fact>) {
+fn watch_all(
+    tasks: &mut tokio::task::JoinSet<()>,
+    client: &Client,
+    proxy: &Client,
+    node: &str,
+    facts: &mpsc::UnboundedSender<Fact>,
+) {
     let pods = format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}");
     let tell = facts.clone();
     tasks.spawn(reflect(client.clone(), pods, move |news| drop(tell.send(Fact::Pods(news)))));
     for (kind, target) in [(Kind::Services, "/api/v1/services"), (Kind::Slices, "/apis/discovery.k8s.io/v1/endpointslices")] {
         let tell = facts.clone();
         let tell = move |news| drop(tell.send(Fact::Services(kind, news)));
-        tasks.spawn(reflect(client.clone(), target.to_owned(), tell));
+        tasks.spawn(reflect(proxy.clone(), target.to_owned(), tell));
     }
 }
 

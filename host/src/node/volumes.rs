@@ -60,10 +60,7 @@ async fn with_tokens(client: &Client, pod: &PodRef, files: Vec<VolumeFile>) -> R
         let bytes = match &file.content {
             FileContent::Bytes(bytes) => bytes.to_vec(),
             FileContent::ServiceAccountToken { account, audience, expiration_seconds } => {
-                match token(client, pod, account, audience, *expiration_seconds).await? {
-                    Some(token) => token.into_bytes(),
-                    None => continue,
-                }
+                token(client, pod, account, audience, *expiration_seconds).await?.into_bytes()
             }
         };
         out.push((file.path, file.mode, bytes));
@@ -71,8 +68,8 @@ async fn with_tokens(client: &Client, pod: &PodRef, files: Vec<VolumeFile>) -> R
     Ok(out)
 }
 
-/// A token of a service account. `None` from a control plane that issues none: pods that never use it run all the same.
-async fn token(client: &Client, pod: &PodRef, account: &str, audience: &str, seconds: u64) -> Result<Option<String>> {
+/// A token of the pod's service account.
+async fn token(client: &Client, pod: &PodRef, account: &str, audience: &str, seconds: u64) -> Result<String> {
     let mut spec = json!({
         "expirationSeconds": seconds,
         "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": &*pod.uid},
@@ -83,11 +80,8 @@ async fn token(client: &Client, pod: &PodRef, account: &str, audience: &str, sec
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
     let target = format!("/api/v1/namespaces/{}/serviceaccounts/{account}/token", pod.namespace);
     let answer = client.json(Method::POST, &target, &request).await;
-    if answer.as_ref().is_err_and(|error| error.code() == 405) {
-        return Ok(None);
-    }
     let answer = answer.with_context(|| format!("failed to fetch token of service account {account:?}"))?;
-    Ok(Some(str_at(&answer, &["status", "token"]).to_owned()))
+    Ok(str_at(&answer, &["status", "token"]).to_owned())
 }
 
 /// Puts exactly these files into a directory.
