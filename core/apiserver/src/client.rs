@@ -135,6 +135,7 @@ impl<'a> Client<'a> {
         let manager = match self.user.name.as_str() {
             name if name.starts_with("system:serviceaccount:kube-system:") => "kube-controller-manager",
             name if name.starts_with("system:node:") => "kubelet",
+            "system:apiserver" => "kube-apiserver",
             name => name.strip_prefix("system:").unwrap_or(name),
         };
         WriteOptions { field_manager: manager.to_owned(), ..WriteOptions::default() }
@@ -144,6 +145,7 @@ impl<'a> Client<'a> {
 /// Brings an object into the form in which bodies from outside arrive: what Go leaves out is left out.
 fn canonical(target: &Target, object: Value) -> Result<Value> {
     let resource = &target.resource;
-    let decoded = schema::decode::from_value(resource.ty(), object).map_err(|e| crate::edge::body::undecodable(e, resource))?;
+    let decoded =
+        schema::decode::resource_from_value(resource, object).map_err(|e| crate::edge::body::undecodable(e, resource))?;
     Ok(decoded.object)
 }

@@ -5,8 +5,10 @@ use schema::Resource;
 
 /// Turns a stored object into `resource`'s version.
 pub fn from_storage(resource: &Resource, mut value: Value) -> Value {
-    if !is_storage_version(resource) {
-        schema::convert::convert(&mut value, &resource.kind);
+    match &resource.custom {
+        _ if is_storage_version(resource) => {}
+        Some(custom) => schema::crd::relabel(&custom.schema, &resource.kind, &mut value),
+        None => schema::convert::convert(&mut value, &resource.kind),
     }
     value
 }
@@ -14,8 +16,13 @@ pub fn from_storage(resource: &Resource, mut value: Value) -> Value {
 /// Turns an object of `resource`'s version into the stored one.
 pub fn to_storage(resource: &Resource, mut value: Value) -> Value {
     label(&mut value, &resource.kind);
-    if !is_storage_version(resource) {
-        schema::convert::convert(&mut value, &resource.storage.kind);
+    match &resource.custom {
+        _ if is_storage_version(resource) => {}
+        Some(custom) => {
+            schema::crd::relabel(&custom.storage, &resource.storage.kind, &mut value);
+            schema::crd::default(&custom.storage, &mut value);
+        }
+        None => schema::convert::convert(&mut value, &resource.storage.kind),
     }
     value
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use object::{ApiError, GroupVersionKind, GroupVersionResource, ObjectMeta, Result, Rng, Time, Value};
+use object::{ApiError, GroupResource, GroupVersionKind, GroupVersionResource, ObjectMeta, Result, Rng, Time, Value};
 use schema::{Registry, Resource};
 use store::{Key, Object, Progress, Store, registry_key};
 
@@ -12,6 +12,7 @@ use crate::auth::token::Signer;
 use crate::client::Client;
 use crate::identity::UserInfo;
 use crate::message::{Output, Record, StaticToken, StreamId};
+use crate::strategy::crd::{self, Definitions};
 use crate::watch::Watches;
 
 /// What an API server must be told.
@@ -60,6 +61,10 @@ pub struct ApiServer {
     pub(crate) watches: Watches,
     /// Who was given which role.
     pub(crate) bindings: Bindings,
+    /// Definitions of custom resources that changed.
+    pub(crate) definitions: Definitions,
+    /// Journal records of kinds that are not served yet.
+    unclaimed: Vec<Record>,
     /// Signs tokens of service accounts.
     pub(crate) signer: Signer,
     /// The time of the last call from outside.
@@ -79,6 +84,8 @@ impl ApiServer {
             outputs: Vec::new(),
             watches: Watches::default(),
             bindings: Bindings::default(),
+            definitions: Definitions::default(),
+            unclaimed: Vec::new(),
             signer,
             now: Time::default(),
             settings,
@@ -89,32 +96,45 @@ impl ApiServer {
     pub fn restore(&mut self, records: Vec<Record>) -> Vec<String> {
         let mut unread = Vec::new();
         for record in records {
-            let Record::Put { revision, key, value: bytes } = record else { continue };
-            let object = serde_json::from_slice::<Value>(&bytes).ok().and_then(|value| {
-                let kind = kind_of(&value)?;
-                let resource = self.registry.kind(&kind)?;
-                let meta = ObjectMeta::of(&value);
-                let key = Key::new(&resource.storage.resource, &meta.namespace, &meta.name);
-                Some(Object::new(key, revision, &value))
-            });
-            match object {
-                Some(object) => {
-                    self.bindings.changed(&object.key);
-                    self.store.restore(object);
+            let Record::Put { revision, key, value: bytes } = &record else { continue };
+            let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
+                unread.push(key.clone());
+                continue;
+            };
+            match kind_of(&value).and_then(|kind| self.stored_as(&kind)) {
+                Some(resource) => {
+                    let meta = ObjectMeta::of(&value);
+                    let key = Key::new(&resource, &meta.namespace, &meta.name);
+                    self.bindings.changed(&key);
+                    self.store.restore(Object::new(key, *revision, &value));
                 }
-                None => unread.push(key),
+                // Its definition may still come.
+                None => self.unclaimed.push(record),
             }
         }
         unread
     }
 
+    /// Where objects of a kind are kept, also in a version that is not served.
+    fn stored_as(&self, kind: &GroupVersionKind) -> Option<GroupResource> {
+        let custom = |r: &&Arc<Resource>| r.custom.is_some() && r.kind.group == kind.group && r.kind.kind == kind.kind;
+        let found = self.registry.kind(kind).or_else(|| self.registry.resources().find(custom));
+        found.map(|resource| resource.storage.resource.clone())
+    }
+
     /// Begins to serve at `revision`, after everything is restored, and makes what every cluster has.
     pub fn start(&mut self, now: Time, revision: u64) {
         self.now = now;
+        crd::restored(self);
+        let unclaimed = std::mem::take(&mut self.unclaimed);
+        self.restore(unclaimed);
+        // What nothing serves any more stays in the journal, out of sight.
+        self.unclaimed.clear();
         self.store.restored(revision);
         self.watches.start(self.store.revision());
         crate::strategy::bootstrap::run(self, now);
         crate::auth::bootstrap::run(self, now);
+        crd::settle(self, now);
     }
 
     /// The objects, to read.
@@ -155,6 +175,7 @@ impl ApiServer {
 
     /// What is to happen outside, in order: journal records stand before the answers and events that depend on them.
     pub fn take_outputs(&mut self) -> Vec<Output> {
+        crd::settle(self, self.now);
         self.deliver_events(self.now);
         std::mem::take(&mut self.outputs)
     }
@@ -172,6 +193,7 @@ impl ApiServer {
     /// As [`ApiServer::commit`]; the caller keeps the value, which now says its revision.
     pub(crate) fn commit_from(&mut self, key: Key, value: &mut Value) -> Arc<Object> {
         self.bindings.changed(&key);
+        self.definitions.changed(&key);
         let object = self.store.put_from(key, value);
         let record = Record::Put { revision: object.revision, key: registry_key(&object.key), value: object.bytes.clone() };
         self.outputs.push(Output::Journal(record));
@@ -182,6 +204,7 @@ impl ApiServer {
     pub(crate) fn commit_removal(&mut self, key: &Key) {
         if self.store.remove(key).is_some() {
             self.bindings.changed(key);
+            self.definitions.changed(key);
             self.outputs.push(Output::Journal(Record::Delete { revision: self.store.revision(), key: registry_key(key) }));
         }
     }

@@ -101,6 +101,11 @@ impl Cause {
         Cause::field(CauseType::Invalid, field, with_detail(&format!("Invalid value: {}", shown(value)), detail))
     }
 
+    /// As [`Cause::invalid`], for a value that Kubernetes shows in a form of its own.
+    pub fn invalid_shown(field: impl Into<String>, shown: &str, detail: &str) -> Self {
+        Cause::field(CauseType::Invalid, field, with_detail(&format!("Invalid value: {shown}"), detail))
+    }
+
     /// `field: Unsupported value: <value>: supported values: "a", "b"`.
     pub fn not_supported(field: impl Into<String>, value: &Value, supported: &[&str]) -> Self {
         let mut message = format!("Unsupported value: {}", shown(value));

@@ -146,6 +146,6 @@ fn resource(model: &Model<'static>, from: &ResourceModel<'static>, types: &Arc<T
         storage,
         kind,
         root: Root { types: types.clone(), id: NodeId(from.node) },
-        custom: false,
+        custom: None,
     }
 }

@@ -13,6 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::{Map, Value};
 
 use crate::gotype::{embedded, go_type, shown_number};
+use crate::resource::Resource;
 use crate::types::{Field, Format, Shape, Type};
 
 /// An object as it was read.
@@ -54,6 +55,22 @@ pub fn put_kind(object: &mut Value, group: &str, version: &str, kind: &str) {
 /// The message for `fieldValidation=Strict`.
 pub fn strict_error(strict: &[String]) -> String {
     format!("strict decoding error: {}", strict.join(", "))
+}
+
+/// Reads an object of a resource, built-in or custom, from JSON.
+pub fn resource_from_slice(resource: &Resource, json: &[u8]) -> Result<Decoded, DecodeError> {
+    match &resource.custom {
+        Some(custom) => crate::crd::from_slice(resource, custom, json),
+        None => from_slice(resource.ty(), json),
+    }
+}
+
+/// Reads an object of a resource from a JSON value.
+pub fn resource_from_value(resource: &Resource, value: Value) -> Result<Decoded, DecodeError> {
+    match &resource.custom {
+        Some(custom) => crate::crd::from_value(resource, custom, value),
+        None => from_value(resource.ty(), value),
+    }
 }
 
 /// Reads JSON.

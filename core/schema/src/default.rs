@@ -18,6 +18,9 @@ const MAX_DEPTH: u32 = 128;
 
 /// Sets what is missing in an object of this resource.
 pub fn default(resource: &Resource, object: &mut Value) {
+    if let Some(custom) = &resource.custom {
+        return crate::crd::default(&custom.schema, object);
+    }
     default_kind(resource.ty(), &resource.kind, object);
 }
 

@@ -12,6 +12,7 @@ pub mod apply;
 pub mod base64;
 mod builtin;
 pub mod convert;
+pub mod crd;
 pub mod decode;
 pub mod default;
 mod gotype;

@@ -52,7 +52,7 @@ pub fn index(registry: &Registry) -> Value {
 
 /// Hash of a document: found without making it where all its resources are built in.
 pub fn hash(registry: &Registry, group: &str, version: &str) -> String {
-    if registry.resources_of(group, version).any(|r| r.custom) {
+    if registry.resources_of(group, version).any(|r| r.custom.is_some()) {
         let text = document(registry, group, version).map(|d| d.to_string()).unwrap_or_default();
         return format!("{:016X}", fnv(&[text.as_bytes()]));
     }

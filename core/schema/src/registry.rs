@@ -15,27 +15,41 @@ pub struct Registry {
     resources: Arc<BTreeMap<GroupVersionResource, Arc<Resource>>>,
     kinds: Arc<BTreeMap<GroupVersionKind, GroupVersionResource>>,
     builtin: Arc<Types>,
+    builtin_groups: u32,
 }
 
 impl Registry {
     /// The built-in kinds of Kubernetes.
     pub fn builtin() -> Self {
         let (groups, list, builtin) = crate::builtin::load();
-        let mut registry = Registry { groups: Arc::new(groups), resources: Arc::default(), kinds: Arc::default(), builtin };
+        let builtin_groups = groups.len() as u32;
+        let mut registry =
+            Registry { groups: Arc::new(groups), resources: Arc::default(), kinds: Arc::default(), builtin, builtin_groups };
         for resource in list {
             registry.insert(resource);
         }
         registry
     }
 
-    /// Adds a resource, or replaces the one served at the same path. A new group comes after all others.
+    /// Adds a resource, or replaces the one served at the same path. A new group comes after the built-in ones.
     pub fn insert(&mut self, resource: Resource) {
         let (gvr, kind) = (resource.gvr.clone(), resource.kind.clone());
         let groups = Arc::make_mut(&mut self.groups);
         match groups.iter_mut().find(|g| g.name == gvr.group) {
             Some(group) if group.versions.contains(&gvr.version) => {}
-            Some(group) => group.versions.push(gvr.version.clone()),
-            None => groups.push(Group { name: gvr.group.clone(), versions: vec![gvr.version.clone()] }),
+            Some(group) => {
+                group.versions.push(gvr.version.clone());
+                if resource.custom.is_some() {
+                    group.versions.sort_by_key(|version| crate::crd::version_order(version));
+                }
+            }
+            None => {
+                let group = Group { name: gvr.group.clone(), versions: vec![gvr.version.clone()] };
+                // Groups of custom resources come after the built-in ones, by name.
+                let custom = resource.custom.is_some();
+                let at = groups.iter().skip(self.builtin_groups as usize).position(|g| custom && g.name > group.name);
+                groups.insert(at.map_or(groups.len(), |at| at + self.builtin_groups as usize), group);
+            }
         }
         Arc::make_mut(&mut self.kinds).insert(kind, gvr.clone());
         Arc::make_mut(&mut self.resources).insert(gvr, Arc::new(resource));
@@ -74,6 +88,11 @@ impl Registry {
     /// Whether the group is served in this version.
     pub fn serves(&self, group: &str, version: &str) -> bool {
         self.groups.iter().any(|g| &*g.name == group && g.versions.iter().any(|v| &**v == version))
+    }
+
+    /// Whether the group is one of Kubernetes' own, where unknown versions and resources are told apart from unknown groups.
+    pub fn is_builtin_group(&self, group: &str) -> bool {
+        self.groups.iter().take(self.builtin_groups as usize).any(|g| &*g.name == group)
     }
 
     /// Resources of a version of a group, in the order of discovery (by name).

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use object::{GroupResource, GroupVersionKind, GroupVersionResource};
 
+use crate::crd::Custom;
 use crate::types::{Root, Text, Type};
 
 /// An API group.
@@ -44,8 +45,8 @@ pub struct Resource {
     pub storage: Storage,
     /// Type of its objects.
     pub root: Root,
-    /// Whether a CustomResourceDefinition made it.
-    pub custom: bool,
+    /// What a CustomResourceDefinition says of it; `None` for built-in resources.
+    pub custom: Option<Arc<Custom>>,
 }
 
 /// Where objects of a resource are kept. Several served versions, and resources of several groups (events), share it.

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod config;
+mod custom;
 mod network;
 mod pod;
 mod storage;
@@ -24,7 +25,7 @@ pub struct Row {
     pub conditions: Vec<Value>,
 }
 
-const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may \
+pub(crate) const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may \
 allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation \
 idempotence and configuration definition. Cannot be updated. More info: \
 https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
@@ -60,6 +61,9 @@ pub fn row(resource: &Resource, object: &Value, now: Time) -> Row {
         return Row { cells: general(object), conditions: Vec::new() };
     }
     let printer = Printer { object, now };
+    if let Some(custom) = &resource.custom {
+        return Row { cells: custom::cells(&printer, resource, custom), conditions: Vec::new() };
+    }
     match (&*resource.kind.group, &*resource.kind.kind, &*resource.kind.version) {
         ("", "Pod", _) => pod::pod(&printer),
         // Both are printed as the version in which they are stored.

@@ -33,7 +33,15 @@ pub fn create(resource: &Resource, object: &Value) -> Vec<Cause> {
     let mut errors = Errors::default();
     metadata::create(&mut errors, resource, object);
     spec(&mut errors, resource, object, None);
-    errors.take()
+    let mut causes = errors.take();
+    if let Some(custom) = &resource.custom {
+        causes.extend(crate::crd::validate_object(resource, custom, object));
+    } else if is_definition(resource) {
+        // The definition says itself what its name must be.
+        causes.retain(|cause| cause.field != "metadata.name");
+        causes.extend(crate::crd::validate_create(object));
+    }
+    causes
 }
 
 /// What is wrong with a changed object. `subresource` is `""`, or the one through which the change comes: `status`
@@ -47,7 +55,18 @@ pub fn update(resource: &Resource, object: &Value, old: &Value, subresource: &st
         }
         _ => {}
     }
-    errors.take()
+    let mut causes = errors.take();
+    match (&resource.custom, subresource) {
+        (Some(custom), "" | "scale") => causes.extend(crate::crd::validate_object(resource, custom, object)),
+        (Some(custom), "status") => causes.extend(crate::crd::validate_status(custom, object)),
+        (None, "") if is_definition(resource) => causes.extend(crate::crd::validate_update(object, old)),
+        _ => {}
+    }
+    causes
+}
+
+fn is_definition(resource: &Resource) -> bool {
+    &*resource.kind.group == "apiextensions.k8s.io"
 }
 
 /// What is wrong with an object that is an action and is never stored (reviews, and bodies of subresources such as

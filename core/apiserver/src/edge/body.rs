@@ -22,7 +22,7 @@ pub fn object(request: &Request, resource: &Resource, validation: FieldValidatio
     let (json, repeated) = json_bytes(request, resource)?;
     let said = header_of(&json, &resource.kind.kind, true)?;
     check_kind(&said, resource)?;
-    let mut decoded = decode::from_slice(resource.ty(), &json).map_err(|e| undecodable(e, resource))?;
+    let mut decoded = decode::resource_from_slice(resource, &json).map_err(|e| undecodable(e, resource))?;
     match repeated {
         // A strict request is told of YAML's own trouble in the words of the YAML library.
         Some(repeated) if validation == FieldValidation::Strict => {
@@ -81,7 +81,7 @@ fn json_bytes(request: &Request, resource: &Resource) -> Result<(Vec<u8>, Option
     match media_type(request) {
         "" | "application/json" => Ok((request.body.to_vec(), None)),
         "application/yaml" => yaml(&request.body).map(|(value, repeated)| (value.to_string().into_bytes(), repeated)),
-        PROTOBUF if !resource.custom => {
+        PROTOBUF if resource.custom.is_none() => {
             let object = protobuf::to_json(&request.body, resource.ty()).map_err(|e| ApiError::bad_request(e.to_string()))?;
             Ok((object.to_string().into_bytes(), None))
         }
@@ -206,6 +206,12 @@ pub fn other_kind(api_version: &str, kind: &str, resource: &Resource) -> Result<
         return Err(ApiError::bad_request(format!("unexpected GroupVersion string: {api_version}")));
     };
     let kind = if kind.is_empty() { &*wanted.kind } else { kind };
+    if resource.custom.is_some() && version != wanted.group_version() {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({})",
+            wanted.group_version()
+        )));
+    }
     if version == wanted.group_version() && kind == &*wanted.kind {
         return Ok(None);
     }

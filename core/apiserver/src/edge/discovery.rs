@@ -36,7 +36,7 @@ impl ApiServer {
             },
             ["api", version] => self.resource_list(request, "", version),
             ["apis", group, version] => {
-                if self.registry.groups().iter().all(|g| &*g.name != *group) {
+                if !self.registry.serves(group, version) && !self.registry.is_builtin_group(group) {
                     return Ok(Answer::no_page());
                 }
                 self.resource_list(request, group, version)

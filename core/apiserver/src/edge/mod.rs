@@ -14,6 +14,7 @@ use object::{Bytes, Result, Time};
 
 use crate::message::{Output, Request};
 use crate::server::ApiServer;
+use crate::strategy::crd;
 use crate::{auth, identity};
 use query::Query;
 use route::Route;
@@ -50,12 +51,16 @@ impl ApiServer {
     /// Answers a request from outside. What is to be sent is in [`ApiServer::take_outputs`].
     pub fn handle(&mut self, now: Time, request: Request) {
         self.now = now;
-        let answer = match self.answer(now, &request) {
+        let mut deprecated = None;
+        let answer = self.answer(now, &request, &mut deprecated);
+        crd::settle(self, now);
+        let mut answer = match answer {
             Ok(Some(answer)) => answer,
             // A stream was opened, or somebody else answers.
             Ok(None) => return,
             Err(error) => Answer::json(error.code, error.to_status().to_string()),
         };
+        answer.warnings.extend(deprecated);
         let mut headers = vec![("content-type".to_owned(), answer.content_type.to_owned())];
         headers.extend(answer.headers);
         headers.extend(answer.warnings.iter().map(|w| ("warning".to_owned(), format!("299 - {}", quoted(w)))));
@@ -64,7 +69,8 @@ impl ApiServer {
         self.outputs.push(Output::Respond { stream: request.stream, status: answer.status, headers, body });
     }
 
-    fn answer(&mut self, now: Time, request: &Request) -> Result<Option<Answer>> {
+    /// Answers, and says what is to be said of the API version that was used.
+    fn answer(&mut self, now: Time, request: &Request, deprecated: &mut Option<String>) -> Result<Option<Answer>> {
         let user = identity::authenticate(self, request)?;
         let query = Query::parse(&request.target);
         let route = Route::parse(&request.target);
@@ -74,12 +80,11 @@ impl ApiServer {
         auth::check(self, &user, &route.attributes(&verb, fields.terms()))?;
         match route {
             Route::Resource { gvr, namespace, name, subresource, watch } => {
-                if !self.registry.serves(&gvr.group, &gvr.version)
-                    && !gvr.group.is_empty()
-                    && self.registry.groups().iter().all(|g| g.name != gvr.group)
-                {
+                if !self.registry.serves(&gvr.group, &gvr.version) && !self.registry.is_builtin_group(&gvr.group) {
                     return Ok(Some(Answer::no_page()));
                 }
+                let custom = self.registry.resource(&gvr).and_then(|resource| resource.custom.as_ref());
+                *deprecated = custom.and_then(|custom| custom.deprecation.clone());
                 self.on_resource(now, request, &user, &query, &gvr, (namespace, name, subresource), watch)
             }
             Route::Other(path) => self.on_path(request, &path, &query).map(Some),

@@ -73,7 +73,8 @@ pub fn value(resource: &Resource, object: Value, accept: Accept, include: Includ
 /// A page of a list.
 pub fn page(resource: &Resource, page: &Page, accept: Accept, include: Include, now: Time) -> Bytes {
     let mut metadata = json!({"resourceVersion": page.revision.to_string()});
-    if !page.next.is_empty() {
+    // Lists of custom resources say that there is no more.
+    if !page.next.is_empty() || resource.custom.is_some() && accept.form == Form::Object {
         metadata["continue"] = page.next.as_str().into();
     }
     if let Some(remaining) = page.remaining {
@@ -113,8 +114,13 @@ fn concatenated(resource: &Resource, page: &Page, metadata: &Value) -> Bytes {
         if i > 0 {
             out.push(b',');
         }
-        if resource.custom {
-            out.extend_from_slice(&object.bytes);
+        if resource.custom.is_some() {
+            // Items of custom kinds say what they are.
+            if convert::is_storage_version(resource) {
+                out.extend_from_slice(&object.bytes);
+            } else {
+                out.extend_from_slice(value_of(resource, object).to_string().as_bytes());
+            }
         } else if convert::is_storage_version(resource) {
             out.push(b'{');
             out.extend_from_slice(object.body());

@@ -273,7 +273,13 @@ fn verb(method: &str, target: &Target, watch: bool) -> Result<&'static str> {
     };
     let namespace_missing = target.resource.namespaced && target.namespace.is_empty() && !matches!(verb, "list" | "watch");
     if namespace_missing || !verbs.iter().any(|v| v == verb) {
-        return Err(ApiError::method_not_allowed());
+        let mut error = ApiError::method_not_allowed();
+        if target.resource.custom.is_some() {
+            let resource = target.resource.group_resource();
+            error.message = format!("{verb} is not supported on resources of kind \"{resource}\"");
+            (error.details.group, error.details.kind) = (resource.group.to_string(), resource.resource.to_string());
+        }
+        return Err(error);
     }
     Ok(verb)
 }
@@ -287,18 +293,21 @@ fn user_agent_manager(request: &Request) -> String {
 }
 
 fn patch_kind(edge: &Edge<'_>) -> Result<PatchKind> {
-    let custom = edge.target.resource.custom;
+    let custom = edge.target.resource.custom.is_some();
     Ok(match body::media_type(edge.request) {
         "application/json-patch+json" => PatchKind::Json,
         "application/merge-patch+json" => PatchKind::Merge,
         "application/strategic-merge-patch+json" if !custom => PatchKind::Strategic,
         "application/apply-patch+yaml" => PatchKind::Apply,
         _ => {
-            let strategic = if custom { "" } else { "application/strategic-merge-patch+json, " };
+            let more = if custom {
+                "application/apply-patch+yaml"
+            } else {
+                "application/strategic-merge-patch+json, application/apply-patch+yaml, application/apply-patch+cbor"
+            };
             return Err(ApiError::unsupported_media_type(format!(
                 "the body of the request was in an unknown format - accepted media types include: \
-                 application/json-patch+json, application/merge-patch+json, {strategic}application/apply-patch+yaml, \
-                 application/apply-patch+cbor"
+                 application/json-patch+json, application/merge-patch+json, {more}"
             )));
         }
     })

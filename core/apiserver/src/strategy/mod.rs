@@ -3,6 +3,7 @@
 //! Kubernetes calls these the registry strategies (`PrepareForCreate`, `PrepareForUpdate`, `CheckGracefulDelete`).
 
 pub mod bootstrap;
+pub mod crd;
 pub mod job;
 pub mod node_proxy;
 pub mod review;
@@ -11,7 +12,7 @@ pub mod service;
 pub mod subresource;
 
 use object::value::{self, at, i64_at, str_at};
-use object::{Result, Value, json};
+use object::{Result, Time, Value, json};
 use schema::Resource;
 
 use crate::server::ApiServer;
@@ -34,7 +35,7 @@ pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut
     // A node comes with the status its kubelet found.
     let is_node = resource.gvr.group.is_empty() && &*resource.gvr.resource == "nodes";
     if resource.has_status() && !is_node {
-        match resource.ty().field("status") {
+        match resource.ty().field("status").filter(|_| resource.custom.is_none()) {
             Some(status) => value::set(object, &["status"], schema::decode::zero(status.ty(), 0)),
             None => drop(value::remove(object, &["status"])),
         }
@@ -43,6 +44,7 @@ pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut
         value::set(object, &["metadata", "generation"], 1);
     }
     match (&*resource.gvr.group, &*resource.gvr.resource) {
+        ("apiextensions.k8s.io", "customresourcedefinitions") => crd::prepare_for_create(object),
         ("", "pods") => {
             let qos = object::scheduling::qos_class(object.get("spec").unwrap_or(&Value::Null));
             value::set(object, &["status"], json!({"phase": "Pending", "qosClass": qos}));
@@ -91,6 +93,18 @@ pub fn prepare_for_update(
     old: &Value,
     new: &mut Value,
 ) -> Result<()> {
+    if subresource == "status" && resource.custom.is_some() {
+        // Only the status, and who owns it.
+        let (status, owners) = (value::remove(new, &["status"]), value::remove(new, &["metadata", "managedFields"]));
+        *new = old.clone();
+        for (path, given) in [(["status"].as_slice(), status), (&["metadata", "managedFields"], owners)] {
+            match given {
+                Some(given) => value::set(new, path, given),
+                None => drop(value::remove(new, path)),
+            }
+        }
+        return Ok(());
+    }
     if subresource == "status" {
         // Metadata may come along (a Deployment's revision is an annotation); only a Deployment keeps its labels.
         let (status, metadata) = (value::remove(new, &["status"]), value::remove(new, &["metadata"]));
@@ -121,7 +135,10 @@ pub fn prepare_for_update(
     if subresource != "finalize" && &*resource.gvr.resource == "namespaces" && resource.gvr.group.is_empty() {
         value::set(new, &["spec", "finalizers"], value::list_at(old, &["spec", "finalizers"]).to_vec());
     }
-    if counts_generations(resource) && !desired(old).eq(desired(new)) {
+    if &*resource.gvr.group == "apiextensions.k8s.io" {
+        crd::prepare_for_update(new);
+    }
+    if counts_generations(resource) && !desired(resource, old).eq(desired(resource, new)) {
         let generation = i64_at(old, &["metadata", "generation"]).unwrap_or(0);
         value::set(new, &["metadata", "generation"], generation + 1);
     }
@@ -147,14 +164,17 @@ const WITH_GENERATION: [(&str, &[&str]); 10] = [
 
 fn counts_generations(resource: &Resource) -> bool {
     let (group, name) = (&*resource.gvr.group, &*resource.gvr.resource);
-    resource.custom
+    resource.custom.is_some()
         || group == "admissionregistration.k8s.io"
         || WITH_GENERATION.iter().any(|(g, names)| *g == group && names.contains(&name))
 }
 
-/// What a generation is counted of: everything but metadata and status.
-fn desired(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    object.as_object().into_iter().flatten().filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status"))
+/// What a generation is counted of: everything but metadata and status. A custom resource without a status subresource has
+/// no status but a field of that name.
+fn desired<'a>(resource: &Resource, object: &'a Value) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    let status_counts = resource.custom.is_some() && !resource.has_status();
+    let counts = move |key: &str| key != "metadata" && (status_counts || key != "status");
+    object.as_object().into_iter().flatten().filter(move |(key, _)| counts(key))
 }
 
 /// Whether an object that is being deleted has nothing left to wait for.
@@ -190,8 +210,16 @@ pub fn namespace_finalizers(object: &Value) -> usize {
     if object.get("kind").is_some_and(|k| k == "Namespace") { value::list_at(object, &["spec", "finalizers"]).len() } else { 0 }
 }
 
+/// A definition waits for its objects.
+pub fn waits_for_instances(resource: &Resource) -> bool {
+    &*resource.gvr.group == "apiextensions.k8s.io"
+}
+
 /// What changes at once when deletion begins.
-pub fn begin_deletion(resource: &Resource, object: &mut Value) {
+pub fn begin_deletion(resource: &Resource, object: &mut Value, now: Time) {
+    if &*resource.gvr.group == "apiextensions.k8s.io" {
+        crd::begin_deletion(object, now);
+    }
     if &*resource.gvr.resource == "namespaces" && resource.gvr.group.is_empty() {
         value::set(object, &["status", "phase"], "Terminating");
     }

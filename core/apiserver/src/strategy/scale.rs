@@ -9,16 +9,41 @@ use crate::write::{PatchKind, Target, Write};
 
 /// The Scale of an object.
 pub fn get(api: &ApiServer, target: &Target) -> Result<Value> {
-    Ok(scale_of(&api.stored(target)?.value()))
+    let object = api.get(target)?;
+    scale_of(target, &object)
 }
 
-fn scale_of(object: &Value) -> Value {
+/// The paths at which this resource keeps its numbers, if it has its own.
+fn custom(target: &Target) -> Option<&schema::crd::Scale> {
+    target.resource.custom.as_ref()?.scale.as_ref()
+}
+
+fn number(object: &Value, path: &[String]) -> Option<i64> {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    i64_at(object, &path)
+}
+
+fn scale_of(target: &Target, object: &Value) -> Result<Value> {
     let metadata = object.get("metadata").cloned().unwrap_or_default();
     let mut kept = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(text) = metadata.get(key) {
             kept[key] = text.clone();
         }
+    }
+    if let Some(paths) = custom(target) {
+        let Some(replicas) = number(object, &paths.spec_replicas) else {
+            let path = paths.spec_replicas.join(".");
+            return Err(ApiError::internal(format!("the spec replicas field \".{path}\" does not exist")));
+        };
+        let mut status = json!({"replicas": number(object, &paths.status_replicas).unwrap_or(0)});
+        let selector: Vec<&str> = paths.label_selector.iter().map(String::as_str).collect();
+        let selector = if selector.is_empty() { "" } else { str_at(object, &selector) };
+        if !selector.is_empty() {
+            status["selector"] = selector.into();
+        }
+        let spec = if replicas == 0 { json!({}) } else { json!({"replicas": replicas}) };
+        return Ok(json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept, "spec": spec, "status": status}));
     }
     let selector = match at(object, &["spec", "selector"]) {
         // A ReplicationController's selector is a plain map.
@@ -36,7 +61,7 @@ fn scale_of(object: &Value) -> Value {
     if let Some(replicas) = i64_at(object, &["spec", "replicas"]).filter(|r| *r != 0) {
         spec["replicas"] = replicas.into();
     }
-    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept, "spec": spec, "status": status})
+    Ok(json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept, "spec": spec, "status": status}))
 }
 
 /// Sets the number of replicas.
@@ -58,19 +83,25 @@ pub fn update(api: &mut ApiServer, write: &Write<'_>, scale: &Value) -> Result<V
             ))
         })?,
     };
-    if replicas < 0 {
+    if replicas < 0 && custom(target).is_none() {
         let cause = Cause::invalid("spec.replicas", &json!(replicas), "must be greater than or equal to 0");
         return Err(ApiError::invalid(&GroupVersionKind::new("autoscaling", "v1", "Scale"), &target.name, vec![cause]));
     }
-    let mut new = old.value();
-    value::set(&mut new, &["spec", "replicas"], replicas);
+    let mut new = api.get(target)?;
+    match custom(target) {
+        Some(paths) => {
+            let path: Vec<&str> = paths.spec_replicas.iter().map(String::as_str).collect();
+            value::set(&mut new, &path, replicas);
+        }
+        None => value::set(&mut new, &["spec", "replicas"], replicas),
+    }
     match at(scale, &["metadata", "resourceVersion"]) {
         Some(version) => value::set(&mut new, &["metadata", "resourceVersion"], version.clone()),
         None => drop(value::remove(&mut new, &["metadata", "resourceVersion"])),
     }
     // The change is the object's own, whatever path it came by.
     let changed = api.replace(write, &old, old.value(), new, false)?;
-    Ok(scale_of(&changed))
+    scale_of(target, &changed)
 }
 
 /// Changes the Scale by a patch.

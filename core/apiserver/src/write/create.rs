@@ -45,19 +45,30 @@ impl ApiServer {
         if !owned {
             schema::apply::update(None, &mut object, &writer(write));
         }
+        strategy::crd::check_create(self, target)?;
         if strategy::review::is_review(resource) {
             return strategy::review::create(self, write, object);
         }
+        // A custom resource must fulfil the schema of the version it was sent in.
+        let sent = resource.custom.as_ref().filter(|_| !convert::is_storage_version(resource)).map(|_| object.clone());
         let mut object = convert::to_storage(resource, object);
         self.name_object(target, &mut object)?;
         stamp(&mut object, &self.rng.uuid(), now);
         admission::create(self, target, &mut object)?;
         strategy::prepare_for_create(self, resource, &mut object)?;
         // What the strategy reset is complete again, and some defaults follow from what it set.
-        let stored_kind = self.registry.kind(&resource.storage.kind).unwrap_or(resource).clone();
-        schema::default::default(&stored_kind, &mut object);
+        if resource.custom.is_none() {
+            let stored_kind = self.registry.kind(&resource.storage.kind).unwrap_or(resource).clone();
+            schema::default::default(&stored_kind, &mut object);
+        }
         let name = str_at(&object, &["metadata", "name"]).to_owned();
-        validate(target, &name, &object, None)?;
+        match sent {
+            Some(mut sent) => {
+                value::set(&mut sent, &["metadata"], object.get("metadata").cloned().unwrap_or_default());
+                validate(target, &name, &sent, None)?;
+            }
+            None => validate(target, &name, &object, None)?,
+        }
         escalation::check(self, user, target, &name, &object, None)?;
         let key = Key::new(&resource.storage.resource, &target.namespace, &name);
         if let Some(there) = self.store.get(&key) {

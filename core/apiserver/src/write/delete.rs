@@ -54,10 +54,12 @@ impl ApiServer {
         let before = object.clone();
         let grace = strategy::grace_period(&target.resource, &object, options.grace_period_seconds);
         set_propagation_finalizers(&mut object, options.propagation);
-        let finalizers = value::list_at(&object, &["metadata", "finalizers"]).len() + strategy::namespace_finalizers(&object);
+        let finalizers = value::list_at(&object, &["metadata", "finalizers"]).len()
+            + strategy::namespace_finalizers(&object)
+            + usize::from(strategy::waits_for_instances(&target.resource));
         if grace > 0 || finalizers > 0 {
             begin_deletion(&mut object, now, grace);
-            strategy::begin_deletion(&target.resource, &mut object);
+            strategy::begin_deletion(&target.resource, &mut object, now);
             if object != before && !options.dry_run {
                 object = self.commit(old.key.clone(), object).value();
             }

@@ -52,7 +52,7 @@ impl ApiServer {
             (Some(sent), _) => schema::strategic::go_format(sent),
             (None, made) => made.as_ref().map(Value::to_string).unwrap_or_default(),
         };
-        let decoded = schema::decode::from_value(resource.ty(), new).map_err(|e| refused(&quoted(), &e.to_string()))?;
+        let decoded = schema::decode::resource_from_value(resource, new).map_err(|e| refused(&quoted(), &e.to_string()))?;
         if options.field_validation == FieldValidation::Strict && !decoded.strict.is_empty() {
             return Err(refused(&quoted(), &schema::decode::strict_error(&decoded.strict)));
         }
@@ -74,7 +74,8 @@ impl ApiServer {
         super::update::check_names(target, &patch)?;
         let live = old.as_ref().map(|old| convert::from_storage(resource, old.value()));
         let applied = schema::apply::apply(live.as_ref(), patch, &super::writer(write), options.force)?;
-        let decoded = schema::decode::from_value(resource.ty(), applied.object).map_err(|e| body::undecodable(e, resource))?;
+        let decoded =
+            schema::decode::resource_from_value(resource, applied.object).map_err(|e| body::undecodable(e, resource))?;
         let body::Body { object: merged, warnings } = body::checked(decoded, resource, options.field_validation)?;
         let done = match &old {
             None => {

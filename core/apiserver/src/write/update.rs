@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use object::value::{self, str_at};
-use object::{ApiError, Result, Value};
+use object::{ApiError, Cause, GroupVersionKind, Result, Value, json};
 use store::Object;
 
 use super::{Target, Write, validate, writer};
@@ -21,6 +21,12 @@ impl ApiServer {
     pub(crate) fn update(&mut self, write: &Write<'_>, body: Value) -> Result<Value> {
         let old = self.stored(write.target)?;
         check_names(write.target, &body)?;
+        let resource = &write.target.resource;
+        if resource.custom.is_some() && str_at(&body, &["metadata", "resourceVersion"]).is_empty() {
+            let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+            let kind = GroupVersionKind::new(&resource.gvr.group, &resource.gvr.version, &resource.gvr.resource);
+            return Err(ApiError::invalid(&kind, &write.target.name, vec![cause]));
+        }
         let before = old.value();
         self.replace(write, &old, before, body, false)
     }
@@ -48,12 +54,17 @@ impl ApiServer {
             let live = convert::from_storage(resource, before.clone());
             schema::apply::update(Some(&live), &mut new, &writer(write));
         }
+        // A custom resource must fulfil the schema of the version it was sent in.
+        let sent = resource.custom.as_ref().filter(|_| !convert::is_storage_version(resource)).map(|_| new.clone());
         let mut new = convert::to_storage(resource, new);
         strategy::prepare_for_update(self, resource, &target.subresource, &before, &mut new)?;
         if new == before {
             return Ok(convert::from_storage(resource, new));
         }
-        validate(target, &target.name, &new, Some(&before))?;
+        match sent {
+            Some(sent) => validate(target, &target.name, &sent, Some(&convert::from_storage(resource, before.clone())))?,
+            None => validate(target, &target.name, &new, Some(&before))?,
+        }
         escalation::check(self, user, target, &target.name, &new, Some(&before))?;
         if options.dry_run {
             return Ok(convert::from_storage(resource, new));

@@ -1,0 +1,125 @@
+//! Custom resources behave like built-in ones, by what their definition says.
+
+use object::{Value, json};
+use wasmkube_apiserver::message::{Output, Record};
+use wasmkube_apiserver::{ApiServer, Settings};
+
+use crate::Server;
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const BACKUPS: &str = "/apis/a.io/v1/namespaces/default/backups";
+
+fn definition(plural: &str, kind: &str) -> Value {
+    let spec = json!({"type": "object", "properties": {
+        "schedule": {"type": "string", "minLength": 1},
+        "keep": {"type": "integer", "default": 3, "minimum": 1},
+    }, "required": ["schedule"]});
+    let schema = json!({"type": "object", "properties": {"spec": spec, "status": {
+        "type": "object", "properties": {"last": {"type": "string"}},
+    }}});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.a.io")},
+        "spec": {
+            "group": "a.io", "scope": "Namespaced", "names": {"plural": plural, "kind": kind, "shortNames": ["bk"]},
+            "versions": [
+                {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}, "subresources": {"status": {}}},
+                {"name": "v1beta1", "served": true, "storage": false, "deprecated": true,
+                 "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}},
+            ],
+        },
+    })
+}
+
+fn backup(name: &str) -> Value {
+    json!({"apiVersion": "a.io/v1", "kind": "Backup", "metadata": {"name": name}, "spec": {"schedule": "daily"}})
+}
+
+fn condition(definition: &Value, kind: &str) -> String {
+    let all = definition["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let found = all.iter().find(|c| c["type"] == kind);
+    found.map(|c| format!("{} {}", c["status"].as_str().unwrap(), c["reason"].as_str().unwrap())).unwrap_or_default()
+}
+
+#[test]
+fn a_definition_is_served_at_once_and_takes_its_objects_with_it() {
+    let mut server = Server::new();
+    assert_eq!(server.ask("GET", BACKUPS, Value::Null).0, 404);
+    assert_eq!(server.ask("POST", DEFINITIONS, definition("backups", "Backup")).0, 201);
+    let created = server.post(BACKUPS, backup("a"));
+    assert_eq!((created.0, &created.1["spec"]["keep"]), (201, &json!(3)), "defaults come from the schema");
+    let mut wrong = backup("b");
+    wrong["spec"] = json!({"keep": 0});
+    let refused = server.post(BACKUPS, wrong);
+    assert_eq!(
+        refused.1["message"],
+        "Backup.a.io \"b\" is invalid: [spec.schedule: Required value, spec.keep: Invalid value: 0: spec.keep in body should be greater than or equal to 1]"
+    );
+    let deleted = server.ask("DELETE", &format!("{DEFINITIONS}/backups.a.io"), Value::Null);
+    assert_eq!(deleted.0, 200);
+    assert_eq!(server.ask("GET", &format!("{DEFINITIONS}/backups.a.io"), Value::Null).0, 404);
+    assert_eq!(server.ask("GET", BACKUPS, Value::Null).0, 404);
+}
+
+#[test]
+fn a_deleted_definition_waits_for_finalizers_of_its_objects() {
+    let mut server = Server::new();
+    server.post(DEFINITIONS, definition("backups", "Backup"));
+    let mut held = backup("held");
+    held["metadata"]["finalizers"] = json!(["a.io/wait"]);
+    server.post(BACKUPS, held);
+    server.ask("DELETE", &format!("{DEFINITIONS}/backups.a.io"), Value::Null);
+    let definition = server.ask("GET", &format!("{DEFINITIONS}/backups.a.io"), Value::Null).1;
+    assert_eq!(condition(&definition, "Terminating"), "True InstanceDeletionInProgress");
+    assert_eq!(server.post(BACKUPS, backup("new")).0, 405, "nothing new while it ends");
+    let free = json!([{"op": "remove", "path": "/metadata/finalizers"}]).to_string();
+    let json_patch = [("content-type", "application/json-patch+json")];
+    server.send("PATCH", &format!("{BACKUPS}/held"), &json_patch, free.as_bytes());
+    assert_eq!(server.ask("GET", &format!("{DEFINITIONS}/backups.a.io"), Value::Null).0, 404);
+}
+
+#[test]
+fn names_belong_to_the_first_who_takes_them() {
+    let mut server = Server::new();
+    server.post(DEFINITIONS, definition("backups", "Backup"));
+    server.post(DEFINITIONS, definition("copies", "Backup"));
+    let second = server.ask("GET", &format!("{DEFINITIONS}/copies.a.io"), Value::Null).1;
+    assert_eq!(condition(&second, "Established"), "False NotAccepted");
+    assert_eq!(server.ask("GET", "/apis/a.io/v1/copies", Value::Null).0, 404);
+    server.ask("DELETE", &format!("{DEFINITIONS}/backups.a.io"), Value::Null);
+    let second = server.ask("GET", &format!("{DEFINITIONS}/copies.a.io"), Value::Null).1;
+    assert_eq!(condition(&second, "Established"), "True InitialNamesAccepted", "the names are free now");
+    assert_eq!(server.ask("GET", "/apis/a.io/v1/copies", Value::Null).0, 200);
+}
+
+#[test]
+fn a_restart_finds_objects_whose_group_sorts_before_their_definition() {
+    let mut server = Server::new();
+    let mut records = Vec::new();
+    for (target, object) in [(DEFINITIONS, definition("backups", "Backup")), (BACKUPS, backup("a"))] {
+        let outputs = server.send("POST", target, &[], object.to_string().as_bytes());
+        records.extend(outputs.into_iter().filter_map(|o| if let Output::Journal(record) = o { Some(record) } else { None }));
+    }
+    records.sort_by_key(|record| match record {
+        Record::Put { key, revision, .. } | Record::Delete { key, revision } => (key.clone(), *revision),
+    });
+    let mut restored = ApiServer::new(Settings { history_limit: 100, ..Settings::default() });
+    assert!(restored.restore(records).is_empty());
+    restored.start(server.now, server.api.store().revision());
+    let kept = restored.store().list(&object::GroupResource::new("a.io", "backups"), None).count();
+    assert_eq!(kept, 1);
+    assert!(restored.registry().serves("a.io", "v1beta1"));
+}
+
+#[test]
+fn versions_share_objects_and_old_ones_warn() {
+    let mut server = Server::new();
+    server.post(DEFINITIONS, definition("backups", "Backup"));
+    server.post(BACKUPS, backup("a"));
+    let outputs = server.send("GET", "/apis/a.io/v1beta1/namespaces/default/backups/a", &[], b"");
+    let Some(Output::Respond { status: 200, headers, body, .. }) = outputs.last() else { panic!("{outputs:?}") };
+    let warning = headers.iter().find(|(key, _)| key == "warning").map(|(_, text)| text.as_str());
+    assert_eq!(warning, Some("299 - \"a.io/v1beta1 Backup is deprecated; use a.io/v1 Backup\""));
+    let object: Value = serde_json::from_slice(body).unwrap();
+    assert_eq!((&object["apiVersion"], &object["spec"]["schedule"]), (&json!("a.io/v1beta1"), &json!("daily")));
+}
