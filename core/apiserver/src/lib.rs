@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod admission;
+pub mod admission;
 mod auth;
 mod client;
 mod convert;

@@ -58,6 +58,8 @@ pub struct ApiServer {
     pub(crate) store: Store,
     pub(crate) rng: Rng,
     pub(crate) outputs: Vec<Output>,
+    /// What admission has to say to the client of the request that is being answered.
+    pub(crate) warnings: Vec<String>,
     pub(crate) watches: Watches,
     /// Who was given which role.
     pub(crate) bindings: Bindings,
@@ -82,6 +84,7 @@ impl ApiServer {
             store,
             rng,
             outputs: Vec::new(),
+            warnings: Vec::new(),
             watches: Watches::default(),
             bindings: Bindings::default(),
             definitions: Definitions::default(),

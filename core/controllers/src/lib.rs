@@ -8,6 +8,7 @@
 
 mod context;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod garbage;
 mod index;
@@ -15,7 +16,9 @@ mod manager;
 mod namespace;
 mod node;
 mod pod;
+mod protection;
 mod queue;
+mod quota;
 mod replicaset;
 mod root_ca;
 mod service_account;

@@ -8,7 +8,9 @@ use store::{Event, Key, Progress, Store};
 use crate::context::Context;
 use crate::index::Index;
 use crate::queue::WorkQueue;
-use crate::{deployment, endpoints, garbage, namespace, node, replicaset, root_ca, service_account};
+use crate::{
+    deployment, disruption, endpoints, garbage, namespace, node, protection, quota, replicaset, root_ca, service_account,
+};
 
 /// What the controllers must be told.
 #[derive(Clone, Debug)]
@@ -68,6 +70,10 @@ impl Manager {
             Box::new(endpoints::EndpointsController),
             Box::new(node::NodeLifecycleController::default()),
             Box::new(node::NodeIpamController),
+            Box::new(disruption::DisruptionController),
+            Box::new(quota::ResourceQuotaController),
+            Box::new(protection::PvcProtectionController),
+            Box::new(protection::PvProtectionController),
             Box::new(garbage::GarbageCollector),
             Box::new(node::PodGarbageCollector),
         ];

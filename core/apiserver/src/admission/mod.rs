@@ -1,57 +1,158 @@
-//! Built-in admission: what a create must satisfy, and what it is given, in Kubernetes' order of plugins.
+//! Built-in admission: Kubernetes' plugins in Kubernetes' order, in two phases. Mutating plugins fill in what the cluster knows
+//! better than an object's author, before defaults and validation; validating plugins judge what is about to be stored.
 //!
 //! <https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/>
 
+mod limit_ranger;
+mod namespace;
 mod pod;
+mod pod_security;
+pub mod quota;
+mod runtime_class;
+mod storage;
 
-use object::value::str_at;
-use object::{ApiError, Cause, CauseType, GroupResource, Result, Value};
-use store::Key;
+use object::{Result, Value};
 
+use crate::identity::UserInfo;
 use crate::server::ApiServer;
 use crate::write::Target;
 
-/// Namespaces that cannot be deleted.
-const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+/// What is done to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It is made.
+    Create,
+    /// It is changed.
+    Update,
+    /// It is deleted; there is no new object.
+    Delete,
+}
 
-/// Admits a new object, and fills in what the cluster knows better than its author.
-pub fn create(api: &mut ApiServer, target: &Target, object: &mut Value) -> Result<()> {
-    namespace_lifecycle(api, target, object)?;
-    if target.resource.gvr.group.is_empty() && &*target.resource.gvr.resource == "pods" {
-        pod::service_account(api, target, object)?;
-        pod::priority(api, target, object)?;
-        pod::default_toleration_seconds(object);
+/// One request as plugins see it.
+pub struct Attributes<'a> {
+    /// What is done.
+    pub operation: Operation,
+    /// To what.
+    pub target: &'a Target,
+    /// The object's name, once it has one.
+    pub name: &'a str,
+    /// By whom.
+    pub user: &'a UserInfo,
+    /// What it was before; `None` for a create.
+    pub old: Option<&'a Value>,
+}
+
+impl Attributes<'_> {
+    /// Whether this is about this resource of the core group, or another group, itself and not a subresource of it.
+    fn is(&self, group: &str, resource: &str) -> bool {
+        self.target.subresource.is_empty() && self.is_part_of(group, resource)
+    }
+
+    /// Whether this is about this resource or a subresource of it.
+    fn is_part_of(&self, group: &str, resource: &str) -> bool {
+        let gvr = &self.target.resource.gvr;
+        &*gvr.group == group && &*gvr.resource == resource
+    }
+
+    /// 403 by a plugin.
+    fn forbidden(&self, why: &str) -> Box<object::ApiError> {
+        object::ApiError::forbidden(&self.target.resource.group_resource(), self.name, why)
+    }
+}
+
+type Mutate = fn(&mut ApiServer, &Attributes<'_>, &mut Value) -> Result<()>;
+type Validate = fn(&mut ApiServer, &Attributes<'_>, &Value) -> Result<()>;
+
+/// One plugin.
+struct Plugin {
+    name: &'static str,
+    mutate: Option<Mutate>,
+    validate: Option<Validate>,
+}
+
+const fn plugin(name: &'static str, mutate: Option<Mutate>, validate: Option<Validate>) -> Plugin {
+    Plugin { name, mutate, validate }
+}
+
+/// The plugins that are on by default, in their order.
+const PLUGINS: [Plugin; 12] = [
+    plugin("NamespaceLifecycle", Some(namespace::lifecycle), None),
+    plugin("LimitRanger", Some(limit_ranger::mutate), Some(limit_ranger::validate)),
+    plugin("ServiceAccount", Some(pod::service_account), None),
+    plugin("TaintNodesByCondition", Some(pod::taint_nodes_by_condition), None),
+    plugin("PodSecurity", None, Some(pod_security::validate)),
+    plugin("Priority", Some(pod::priority), None),
+    plugin("DefaultTolerationSeconds", Some(pod::default_toleration_seconds), None),
+    plugin("DefaultStorageClass", Some(storage::default_class), None),
+    plugin("StorageObjectInUseProtection", Some(storage::in_use_protection), None),
+    plugin("RuntimeClass", Some(runtime_class::mutate), None),
+    plugin("DefaultIngressClass", Some(storage::default_ingress_class), None),
+    plugin("ResourceQuota", None, Some(quota::validate)),
+];
+
+/// Their names, in their order.
+pub fn plugins() -> impl Iterator<Item = &'static str> {
+    PLUGINS.iter().map(|plugin| plugin.name)
+}
+
+/// The mutating phase.
+pub fn mutate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &mut Value) -> Result<()> {
+    for Plugin { mutate, .. } in &PLUGINS {
+        if let Some(mutate) = mutate {
+            mutate(api, attributes, object)?;
+        }
     }
     Ok(())
 }
 
-/// Admits a deletion.
+/// The validating phase; `object` is null for a deletion.
+pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value) -> Result<()> {
+    for Plugin { validate, .. } in &PLUGINS {
+        if let Some(validate) = validate {
+            validate(api, attributes, object)?;
+        }
+    }
+    Ok(())
+}
+
+/// Judges a deletion.
 pub fn delete(target: &Target) -> Result<()> {
-    let resource = target.resource.group_resource();
-    if resource == GroupResource::new("", "namespaces") && IMMORTAL.contains(&target.name.as_str()) {
-        return Err(ApiError::forbidden(&resource, &target.name, "this namespace may not be deleted"));
-    }
-    Ok(())
+    namespace::delete(target)
 }
 
-/// NamespaceLifecycle: nothing new in a namespace that is not there or is going away.
-fn namespace_lifecycle(api: &ApiServer, target: &Target, object: &Value) -> Result<()> {
-    if target.namespace.is_empty() {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// <https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/>: `--enable-admission-plugins` of
+    /// kube-apiserver lists them in this order.
+    #[test]
+    fn plugins_stand_in_kubernetes_order() {
+        let order = [
+            "NamespaceLifecycle",
+            "LimitRanger",
+            "ServiceAccount",
+            "NodeRestriction",
+            "TaintNodesByCondition",
+            "PodSecurity",
+            "Priority",
+            "DefaultTolerationSeconds",
+            "DefaultStorageClass",
+            "StorageObjectInUseProtection",
+            "PersistentVolumeClaimResize",
+            "RuntimeClass",
+            "CertificateApproval",
+            "CertificateSigning",
+            "CertificateSubjectRestriction",
+            "DefaultIngressClass",
+            "MutatingAdmissionPolicy",
+            "MutatingAdmissionWebhook",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionWebhook",
+            "ResourceQuota",
+        ];
+        let at = |name: &str| order.iter().position(|known| *known == name).expect("a plugin of Kubernetes");
+        let ours: Vec<usize> = plugins().map(at).collect();
+        assert!(ours.is_sorted());
     }
-    let namespaces = GroupResource::new("", "namespaces");
-    let Some(namespace) = api.store.get(&Key::new(&namespaces, "", &target.namespace)) else {
-        return Err(ApiError::not_found(&namespaces, &target.namespace));
-    };
-    if namespace.meta.deletion_timestamp.is_none() {
-        return Ok(());
-    }
-    let why = format!("unable to create new content in namespace {} because it is being terminated", target.namespace);
-    let mut error = ApiError::forbidden(&target.resource.group_resource(), str_at(object, &["metadata", "name"]), &why);
-    error.details.causes.push(Cause {
-        reason: CauseType::NamespaceTerminating,
-        field: "metadata.namespace".to_owned(),
-        message: format!("namespace {} is being terminated", target.namespace),
-    });
-    Err(error)
 }

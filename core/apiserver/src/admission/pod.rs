@@ -4,8 +4,8 @@ use object::value::{self, at, list_at, str_at};
 use object::{ApiError, GroupResource, Result, Value, json};
 use store::Key;
 
+use super::{Attributes, Operation};
 use crate::server::ApiServer;
-use crate::write::Target;
 
 /// Where containers find their service account's token.
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -19,7 +19,11 @@ fn pods() -> GroupResource {
 }
 
 /// ServiceAccount: the account must exist; its token is mounted unless somebody says no.
-pub fn service_account(api: &mut ApiServer, target: &Target, pod: &mut Value) -> Result<()> {
+pub fn service_account(api: &mut ApiServer, attributes: &Attributes<'_>, pod: &mut Value) -> Result<()> {
+    let target = attributes.target;
+    if !attributes.is("", "pods") || attributes.operation != Operation::Create {
+        return Ok(());
+    }
     if object::meta::annotation(pod, "kubernetes.io/config.mirror").is_some() {
         return Ok(());
     }
@@ -70,7 +74,10 @@ fn mount_token(pod: &mut Value, volume: &str) {
 }
 
 /// Priority: a number for the class a pod names, or for the default one.
-pub fn priority(api: &ApiServer, target: &Target, pod: &mut Value) -> Result<()> {
+pub fn priority(api: &mut ApiServer, attributes: &Attributes<'_>, pod: &mut Value) -> Result<()> {
+    if !attributes.is("", "pods") || attributes.operation != Operation::Create {
+        return Ok(());
+    }
     let classes = GroupResource::new("scheduling.k8s.io", "priorityclasses");
     let named = str_at(pod, &["spec", "priorityClassName"]).to_owned();
     let class = if named.is_empty() {
@@ -83,7 +90,6 @@ pub fn priority(api: &ApiServer, target: &Target, pod: &mut Value) -> Result<()>
         };
         Some(class.value())
     };
-    let _ = target;
     let priority = class.as_ref().and_then(|c| value::i64_at(c, &["value"])).unwrap_or(0);
     if let Some(given) = value::i64_at(pod, &["spec", "priority"]).filter(|given| *given != priority) {
         let why = format!(
@@ -106,7 +112,10 @@ pub fn priority(api: &ApiServer, target: &Target, pod: &mut Value) -> Result<()>
 }
 
 /// DefaultTolerationSeconds: a short outage of a node does not move its pods.
-pub fn default_toleration_seconds(pod: &mut Value) {
+pub fn default_toleration_seconds(_api: &mut ApiServer, attributes: &Attributes<'_>, pod: &mut Value) -> Result<()> {
+    if !attributes.is("", "pods") {
+        return Ok(());
+    }
     let mut tolerations = list_at(pod, &["spec", "tolerations"]).to_vec();
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         let tolerates = |t: &Value| {
@@ -119,4 +128,18 @@ pub fn default_toleration_seconds(pod: &mut Value) {
         }
     }
     value::set(pod, &["spec", "tolerations"], tolerations);
+    Ok(())
+}
+
+/// TaintNodesByCondition: a new node takes no pods until it has said that it is ready.
+pub fn taint_nodes_by_condition(_api: &mut ApiServer, attributes: &Attributes<'_>, node: &mut Value) -> Result<()> {
+    if !attributes.is("", "nodes") || attributes.operation != Operation::Create {
+        return Ok(());
+    }
+    let mut taints = list_at(node, &["spec", "taints"]).to_vec();
+    if !taints.iter().any(|taint| str_at(taint, &["key"]) == "node.kubernetes.io/not-ready") {
+        taints.push(json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}));
+        value::set(node, &["spec", "taints"], taints);
+    }
+    Ok(())
 }

@@ -52,7 +52,9 @@ impl ApiServer {
     pub fn handle(&mut self, now: Time, request: Request) {
         self.now = now;
         let mut deprecated = None;
+        self.warnings.clear();
         let answer = self.answer(now, &request, &mut deprecated);
+        let warnings = std::mem::take(&mut self.warnings);
         crd::settle(self, now);
         let mut answer = match answer {
             Ok(Some(answer)) => answer,
@@ -61,6 +63,7 @@ impl ApiServer {
             Err(error) => Answer::json(error.code, error.to_status().to_string()),
         };
         answer.warnings.extend(deprecated);
+        answer.warnings.extend(warnings);
         let mut headers = vec![("content-type".to_owned(), answer.content_type.to_owned())];
         headers.extend(answer.headers);
         headers.extend(answer.warnings.iter().map(|w| ("warning".to_owned(), format!("299 - {}", quoted(w)))));

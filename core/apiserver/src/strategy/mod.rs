@@ -4,6 +4,7 @@
 
 pub mod bootstrap;
 pub mod crd;
+pub mod eviction;
 pub mod job;
 pub mod node_proxy;
 pub mod review;

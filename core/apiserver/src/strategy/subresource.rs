@@ -3,16 +3,17 @@
 use object::value::{self, at, str_at};
 use object::{ApiError, Result, Value, json};
 
+use super::eviction;
 use crate::auth;
 use crate::server::ApiServer;
-use crate::write::{DeleteOptions, Target, Write};
+use crate::write::Write;
 
 /// Dispatches a POST to a subresource.
 pub fn create(api: &mut ApiServer, write: &Write<'_>, body: Value) -> Result<Value> {
     let target = write.target;
     match (&*target.resource.gvr.resource, target.subresource.as_str()) {
         ("pods", "binding") => bind(api, write, &body),
-        ("pods", "eviction") => evict(api, write),
+        ("pods", "eviction") => eviction::evict(api, write, &body),
         ("namespaces", "finalize") => finalize(api, write, body),
         ("serviceaccounts", "token") => auth::token::request(api, write, body),
         _ => Err(ApiError::method_not_allowed()),
@@ -62,11 +63,4 @@ pub fn finalize(api: &mut ApiServer, write: &Write<'_>, body: Value) -> Result<V
     let mut new = old.value();
     value::set(&mut new, &["spec", "finalizers"], value::list_at(&body, &["spec", "finalizers"]).to_vec());
     api.replace(write, &old, old.value(), new, false)
-}
-
-fn evict(api: &mut ApiServer, write: &Write<'_>) -> Result<Value> {
-    let Write { now, user, target, options } = *write;
-    let pod = Target::new(target.resource.clone(), &target.namespace, &target.name, "");
-    api.delete(now, user, &pod, &DeleteOptions { dry_run: options.dry_run, ..DeleteOptions::default() })?;
-    Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
 }

@@ -5,7 +5,7 @@ use object::{ApiError, Result, Time, Value};
 use store::Key;
 
 use super::{Target, Write, validate, writer};
-use crate::admission;
+use crate::admission::{self, Attributes, Operation};
 use crate::auth::escalation;
 use crate::convert;
 use crate::server::ApiServer;
@@ -54,7 +54,9 @@ impl ApiServer {
         let mut object = convert::to_storage(resource, object);
         self.name_object(target, &mut object)?;
         stamp(&mut object, &self.rng.uuid(), now);
-        admission::create(self, target, &mut object)?;
+        let named = str_at(&object, &["metadata", "name"]).to_owned();
+        let attributes = Attributes { operation: Operation::Create, target, name: &named, user, old: None };
+        admission::mutate(self, &attributes, &mut object)?;
         strategy::prepare_for_create(self, resource, &mut object)?;
         // What the strategy reset is complete again, and some defaults follow from what it set.
         if resource.custom.is_none() {
@@ -70,6 +72,7 @@ impl ApiServer {
             None => validate(target, &name, &object, None)?,
         }
         escalation::check(self, user, target, &name, &object, None)?;
+        admission::validate(self, &attributes, &object)?;
         let key = Key::new(&resource.storage.resource, &target.namespace, &name);
         if let Some(there) = self.store.get(&key) {
             let mut error = ApiError::already_exists(&resource.group_resource(), &name);

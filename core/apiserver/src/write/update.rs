@@ -7,6 +7,7 @@ use object::{ApiError, Cause, GroupVersionKind, Result, Value, json};
 use store::Object;
 
 use super::{Target, Write, validate, writer};
+use crate::admission::{self, Attributes, Operation};
 use crate::auth::escalation;
 use crate::convert;
 use crate::server::ApiServer;
@@ -57,6 +58,8 @@ impl ApiServer {
         // A custom resource must fulfil the schema of the version it was sent in.
         let sent = resource.custom.as_ref().filter(|_| !convert::is_storage_version(resource)).map(|_| new.clone());
         let mut new = convert::to_storage(resource, new);
+        let attributes = Attributes { operation: Operation::Update, target, name: &target.name, user, old: Some(&before) };
+        admission::mutate(self, &attributes, &mut new)?;
         strategy::prepare_for_update(self, resource, &target.subresource, &before, &mut new)?;
         if new == before {
             return Ok(convert::from_storage(resource, new));
@@ -66,6 +69,7 @@ impl ApiServer {
             None => validate(target, &target.name, &new, Some(&before))?,
         }
         escalation::check(self, user, target, &target.name, &new, Some(&before))?;
+        admission::validate(self, &attributes, &new)?;
         if options.dry_run {
             return Ok(convert::from_storage(resource, new));
         }

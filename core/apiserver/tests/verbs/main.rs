@@ -1,5 +1,6 @@
 //! The API's verbs as a client outside sees them: requests in, answers and streams out. One module per verb.
 
+mod admission;
 mod create;
 mod custom;
 mod delete;

@@ -60,6 +60,12 @@ fn pod_requests(spec: &mut Map<String, Value>) {
 
 /// `SetDefaults_PodSpec`.
 pub(super) fn pod_spec(spec: &mut Map<String, Value>) {
+    // The account has an old and a new name, and both say the same.
+    for (given, other) in [("serviceAccountName", "serviceAccount"), ("serviceAccount", "serviceAccountName")] {
+        if let Some(name) = spec.get(given).filter(|name| **name != "").cloned() {
+            spec.insert(other.to_owned(), name);
+        }
+    }
     if spec.get("hostNetwork") != Some(&Value::Bool(true)) {
         return;
     }

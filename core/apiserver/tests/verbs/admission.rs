@@ -1,0 +1,106 @@
+//! What admission gives, refuses and warns of.
+
+use object::{Value, json};
+use wasmkube_apiserver::message::Output;
+
+use crate::Server;
+
+const NAMESPACES: &str = "/api/v1/namespaces";
+
+fn pod(name: &str, resources: Value) -> Value {
+    let container = json!({"name": "c", "image": "i", "resources": resources});
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container]}})
+}
+
+/// A server with a namespace that has a service account, as the controllers make it.
+fn server() -> Server {
+    let mut server = Server::new();
+    server.post(NAMESPACES, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}}));
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+    server.post("/api/v1/namespaces/team/serviceaccounts", account);
+    server
+}
+
+fn message(answer: (u16, Value)) -> String {
+    answer.1["message"].as_str().unwrap_or("accepted").to_owned()
+}
+
+#[test]
+fn limit_ranges_fill_in_and_bound() {
+    let mut server = server();
+    let limits = json!([{"type": "Container", "default": {"cpu": "500m"}, "max": {"cpu": "1"}}]);
+    let range = json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l"}, "spec": {"limits": limits}});
+    server.post("/api/v1/namespaces/team/limitranges", range);
+    let pods = "/api/v1/namespaces/team/pods";
+    let created = server.post(pods, pod("a", json!({}))).1;
+    assert_eq!(created["spec"]["containers"][0]["resources"], json!({"limits": {"cpu": "500m"}, "requests": {"cpu": "500m"}}));
+    let refused = message(server.post(pods, pod("b", json!({"limits": {"cpu": "2"}}))));
+    assert_eq!(refused, "pods \"b\" is forbidden: maximum cpu usage per Container is 1, but limit is 2");
+}
+
+#[test]
+fn quotas_count_what_is_there() {
+    let mut server = server();
+    let quota =
+        |hard: Value| json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": hard}});
+    server.post("/api/v1/namespaces/team/resourcequotas", quota(json!({"pods": "1", "requests.cpu": "1"})));
+    let pods = "/api/v1/namespaces/team/pods";
+    let half = json!({"requests": {"cpu": "500m"}});
+    assert_eq!(
+        message(server.post(pods, pod("none", json!({})))),
+        "pods \"none\" is forbidden: failed quota: q: must specify requests.cpu for: c"
+    );
+    assert_eq!(message(server.post(&format!("{pods}?dryRun=All"), pod("a", half.clone()))), "accepted");
+    assert_eq!(message(server.post(pods, pod("a", half.clone()))), "accepted", "a dry run used nothing");
+    assert_eq!(
+        message(server.post(pods, pod("b", half))),
+        "pods \"b\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1"
+    );
+}
+
+#[test]
+fn pod_security_enforces_and_warns() {
+    let mut server = server();
+    let labels = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"}}});
+    let merge = [("content-type", "application/merge-patch+json")];
+    server.send("PATCH", &format!("{NAMESPACES}/team"), &merge, labels.to_string().as_bytes());
+    let mut host = pod("host", json!({}));
+    host["spec"]["hostPID"] = json!(true);
+    assert_eq!(
+        message(server.post("/api/v1/namespaces/team/pods", host)),
+        "pods \"host\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostPID=true)"
+    );
+    let body = pod("plain", json!({})).to_string();
+    let outputs = server.send("POST", "/api/v1/namespaces/team/pods", &[], body.as_bytes());
+    let Some(Output::Respond { status: 201, headers, .. }) = outputs.last() else { panic!("{outputs:?}") };
+    let warning = headers.iter().find(|(key, _)| key == "warning").map(|(_, text)| text.as_str()).unwrap_or_default();
+    assert!(
+        warning.starts_with("299 - \"would violate PodSecurity \\\"restricted:latest\\\": allowPrivilegeEscalation != false")
+    );
+}
+
+#[test]
+fn evictions_ask_the_budget() {
+    let mut server = server();
+    let mut running = pod("a", json!({}));
+    running["metadata"]["labels"] = json!({"app": "x"});
+    server.post("/api/v1/namespaces/team/pods", running);
+    let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+    let merge = [("content-type", "application/merge-patch+json")];
+    server.send("PATCH", "/api/v1/namespaces/team/pods/a/status", &merge, status.to_string().as_bytes());
+    let budgets = "/apis/policy/v1/namespaces/team/poddisruptionbudgets";
+    let spec = json!({"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}});
+    server.post(
+        budgets,
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "p"}, "spec": spec}),
+    );
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}});
+    let target = "/api/v1/namespaces/team/pods/a/eviction";
+    let refused = server.post(target, eviction.clone());
+    assert_eq!((refused.0, &refused.1["details"]["causes"][0]["reason"]), (429, &json!("DisruptionBudget")));
+    let spare = json!({"status": {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1}});
+    server.send("PATCH", &format!("{budgets}/p/status"), &merge, spare.to_string().as_bytes());
+    assert_eq!(server.post(target, eviction).0, 201);
+    assert_eq!(server.get(&format!("{budgets}/p")).1["status"]["disruptionsAllowed"], json!(0));
+    assert_eq!(server.get("/api/v1/namespaces/team/pods/a").0, 404, "it was bound to no node");
+}
