@@ -297,7 +297,8 @@ impl ApiError {
     /// Some errors carry details that say nothing, as Kubernetes writes them.
     fn has_empty_details(&self) -> bool {
         let routing = matches!(self.reason, Reason::NotFound | Reason::MethodNotAllowed | Reason::Invalid | Reason::Forbidden)
-            || self.reason == Reason::NotAcceptable && self.message.starts_with("406");
+            || self.message.starts_with("406: ")
+            || self.message.starts_with("415: ");
         routing && self.details == Details::default()
     }
 

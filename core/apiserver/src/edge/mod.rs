@@ -62,8 +62,8 @@ impl ApiServer {
             Ok(None) => return,
             Err(error) => Answer::json(error.code, error.to_status().to_string()),
         };
-        answer.warnings.extend(deprecated);
         answer.warnings.extend(warnings);
+        answer.warnings.extend(deprecated);
         let mut headers = vec![("content-type".to_owned(), answer.content_type.to_owned())];
         headers.extend(answer.headers);
         headers.extend(answer.warnings.iter().map(|w| ("warning".to_owned(), format!("299 - {}", quoted(w)))));

@@ -63,6 +63,10 @@ pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut
             let name = str_at(object, &["metadata", "name"]).to_owned();
             value::set(object, &["metadata", "labels", "kubernetes.io/metadata.name"], name);
         }
+        ("", "persistentvolumes") => {
+            let now = api.now.rfc3339();
+            value::set(object, &["status"], json!({"phase": "Pending", "lastPhaseTransitionTime": now}));
+        }
         ("batch", "jobs") => job::generate_selector(object),
         ("", "services") => {
             value::set(object, &["status"], json!({"loadBalancer": {}}));
@@ -124,6 +128,12 @@ pub fn prepare_for_update(
         match status {
             Some(status) => value::set(new, &["status"], status),
             None => drop(value::remove(new, &["status"])),
+        }
+        // A pod's class follows from its spec, whoever writes the status.
+        if (&*resource.gvr.group, &*resource.gvr.resource) == ("", "pods")
+            && let Some(class) = at(old, &["status", "qosClass"])
+        {
+            value::set(new, &["status", "qosClass"], class.clone());
         }
         return Ok(());
     }

@@ -28,7 +28,9 @@ pub fn allocate(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -
         }
         return Ok(());
     }
+    families(service)?;
     cluster_ip(api, old, service)?;
+    health_check_port(api, service);
     if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
         node_ports(api, old, service)?;
     } else if old.is_some_and(|o| matches!(str_at(o, &["spec", "type"]), "NodePort" | "LoadBalancer")) {
@@ -60,13 +62,72 @@ fn cluster_ip(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> 
     };
     value::set(service, &["spec", "clusterIP"], ip.as_str());
     value::set(service, &["spec", "clusterIPs"], json!([ip]));
-    if list_at(service, &["spec", "ipFamilies"]).is_empty() {
-        value::set(service, &["spec", "ipFamilies"], json!(["IPv4"]));
-    }
+    // Endpoints that somebody else writes may be of both families.
+    let selects = at(service, &["spec", "selector"]).and_then(Value::as_object).is_some_and(|map| !map.is_empty());
+    let free = ip == "None" && !selects;
     if at(service, &["spec", "ipFamilyPolicy"]).is_none() {
-        value::set(service, &["spec", "ipFamilyPolicy"], "SingleStack");
+        let policy =
+            if free && list_at(service, &["spec", "ipFamilies"]).len() != 1 { "RequireDualStack" } else { "SingleStack" };
+        value::set(service, &["spec", "ipFamilyPolicy"], policy);
+    }
+    let both = free && str_at(service, &["spec", "ipFamilyPolicy"]) != "SingleStack";
+    if list_at(service, &["spec", "ipFamilies"]).is_empty() {
+        value::set(service, &["spec", "ipFamilies"], if both { json!(["IPv4", "IPv6"]) } else { json!(["IPv4"]) });
     }
     Ok(())
+}
+
+fn invalid(service: &Value, cause: Cause) -> Box<ApiError> {
+    ApiError::invalid(&GroupVersionKind::new("", "v1", "Service"), str_at(service, &["metadata", "name"]), vec![cause])
+}
+
+/// This cluster has IPv4 only, which Services without endpoints of their own need not mind.
+fn families(service: &Value) -> Result<()> {
+    let selects = at(service, &["spec", "selector"]).and_then(Value::as_object).is_some_and(|map| !map.is_empty());
+    if str_at(service, &["spec", "clusterIP"]) == "None" && !selects {
+        return Ok(());
+    }
+    if str_at(service, &["spec", "ipFamilyPolicy"]) == "RequireDualStack" {
+        let why = "this cluster is not configured for dual-stack services";
+        return Err(invalid(service, Cause::invalid("spec.ipFamilyPolicy", &json!("RequireDualStack"), why)));
+    }
+    for (i, family) in list_at(service, &["spec", "ipFamilies"]).iter().enumerate().filter(|(_, family)| *family == "IPv6") {
+        let cause = Cause::invalid(format!("spec.ipFamilies[{i}]"), family, "not configured on this cluster");
+        return Err(invalid(service, cause));
+    }
+    Ok(())
+}
+
+/// A load balancer that must find the nodes with local endpoints asks them on a port of its own.
+fn health_check_port(api: &mut ApiServer, service: &mut Value) {
+    let needed =
+        str_at(service, &["spec", "type"]) == "LoadBalancer" && str_at(service, &["spec", "externalTrafficPolicy"]) == "Local";
+    let has = i64_at(service, &["spec", "healthCheckNodePort"]).is_some_and(|port| port != 0);
+    if !needed {
+        value::remove(service, &["spec", "healthCheckNodePort"]);
+    } else if !has && let Some(port) = draw_port(api, &used_ports(api, None)) {
+        value::set(service, &["spec", "healthCheckNodePort"], port);
+    }
+}
+
+/// Ports that Services other than this one have on every node.
+fn used_ports(api: &ApiServer, except: Option<(&str, &str)>) -> BTreeSet<i64> {
+    let all = services();
+    let others = api.store.list(&all, None).filter(|s| Some((&*s.key.namespace, &*s.key.name)) != except);
+    let mut used = BTreeSet::new();
+    for other in others {
+        let other = other.value();
+        used.extend(list_at(&other, &["spec", "ports"]).iter().filter_map(|p| i64_at(p, &["nodePort"])));
+        used.extend(i64_at(&other, &["spec", "healthCheckNodePort"]));
+    }
+    used
+}
+
+/// A free port of the range.
+fn draw_port(api: &mut ApiServer, used: &BTreeSet<i64>) -> Option<i64> {
+    let span = NODE_PORTS.end() - NODE_PORTS.start() + 1;
+    let start = api.rng.below(span.unsigned_abs()) as i64;
+    (0..span).map(|k| NODE_PORTS.start() + (start + k) % span).find(|port| !used.contains(port))
 }
 
 fn used_addresses(api: &ApiServer) -> BTreeSet<String> {
@@ -106,6 +167,10 @@ fn draw_address(api: &mut ApiServer, used: &BTreeSet<String>) -> Option<String> 
 }
 
 fn reserve(api: &ApiServer, service: &Value, asked: &str) -> Result<()> {
+    if asked.parse::<std::net::IpAddr>().is_err() {
+        let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+        return Err(invalid(service, Cause::invalid("spec.clusterIPs[0]", &json!(asked), why)));
+    }
     let why = match (asked.parse::<Ipv4Addr>(), range(&api.settings.service_cidr)) {
         (Ok(ip), Some((base, size))) if (base + 1..base + size - 1).contains(&u32::from(ip)) => {
             if !used_addresses(api).contains(asked) {
@@ -113,23 +178,18 @@ fn reserve(api: &ApiServer, service: &Value, asked: &str) -> Result<()> {
             }
             format!("failed to allocate IP {asked}: provided IP is already allocated")
         }
-        _ => format!(
-            "failed to allocate IP {asked}: the provided IP ({asked}) is not in the valid range. The range of valid IPs is {}",
-            api.settings.service_cidr
-        ),
+        _ => format!("failed to allocate IP {asked}: the provided network does not match the current range"),
     };
-    let cause = Cause::invalid("spec.clusterIPs", &json!([asked]), &why);
-    Err(ApiError::invalid(&GroupVersionKind::new("", "v1", "Service"), str_at(service, &["metadata", "name"]), vec![cause]))
+    Err(invalid(service, Cause::invalid("spec.clusterIPs", &json!([asked]), &why)))
 }
 
 fn node_ports(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> Result<()> {
     let name = (str_at(service, &["metadata", "namespace"]).to_owned(), str_at(service, &["metadata", "name"]).to_owned());
-    let mut used: BTreeSet<i64> = BTreeSet::new();
-    for other in
-        api.store.list(&services(), None).filter(|s| (&*s.key.namespace, &*s.key.name) != (name.0.as_str(), name.1.as_str()))
-    {
-        used.extend(list_at(&other.value(), &["spec", "ports"]).iter().filter_map(|p| i64_at(p, &["nodePort"])));
-    }
+    let mut used = used_ports(api, Some((&name.0, &name.1)));
+    used.extend(i64_at(service, &["spec", "healthCheckNodePort"]));
+    // A load balancer may do without ports on the nodes.
+    let optional = str_at(service, &["spec", "type"]) == "LoadBalancer"
+        && at(service, &["spec", "allocateLoadBalancerNodePorts"]) == Some(&Value::Bool(false));
     let mut ports = list_at(service, &["spec", "ports"]).to_vec();
     let before: Vec<Value> = old.map(|o| list_at(o, &["spec", "ports"]).to_vec()).unwrap_or_default();
     for (i, port) in ports.iter_mut().enumerate() {
@@ -147,18 +207,14 @@ fn node_ports(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> 
                     ""
                 };
                 if !why.is_empty() {
-                    let cause = Cause::invalid(format!("spec.ports[{i}].nodePort"), &json!(asked), why);
-                    return Err(ApiError::invalid(&GroupVersionKind::new("", "v1", "Service"), &name.1, vec![cause]));
+                    return Err(invalid(service, Cause::invalid(format!("spec.ports[{i}].nodePort"), &json!(asked), why)));
                 }
                 asked
             }
+            None if optional => continue,
             None => {
-                let span = NODE_PORTS.end() - NODE_PORTS.start() + 1;
-                let start = api.rng.below(span.unsigned_abs()) as i64;
-                (0..span)
-                    .map(|k| NODE_PORTS.start() + (start + k) % span)
-                    .find(|p| !used.contains(p))
-                    .ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?
+                let drawn = draw_port(api, &used);
+                drawn.ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?
             }
         };
         used.insert(number);

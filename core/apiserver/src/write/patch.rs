@@ -23,11 +23,6 @@ pub enum PatchKind {
 impl ApiServer {
     /// Changes an object.
     pub(crate) fn patch(&mut self, write: &Write<'_>, kind: PatchKind, patch: Value) -> Result<Value> {
-        self.patch_warned(write, kind, patch).map(|(object, _)| object)
-    }
-
-    /// As [`ApiServer::patch`], with the warnings there are.
-    pub(crate) fn patch_warned(&mut self, write: &Write<'_>, kind: PatchKind, patch: Value) -> Result<(Value, Vec<String>)> {
         if kind == PatchKind::Apply {
             return self.apply(write, patch);
         }
@@ -59,12 +54,12 @@ impl ApiServer {
         let body::Body { object, warnings } = body::checked(decoded, resource, options.field_validation)?;
         super::update::check_names(target, &object)?;
         check_uid(target, &old, &object)?;
-        let changed = self.replace(write, &old, before, object, false)?;
-        Ok((changed, warnings))
+        self.warnings.extend(warnings);
+        self.replace(write, &old, before, object, false)
     }
 
     /// Server-side apply: creates the object where it is missing.
-    fn apply(&mut self, write: &Write<'_>, patch: Value) -> Result<(Value, Vec<String>)> {
+    fn apply(&mut self, write: &Write<'_>, patch: Value) -> Result<Value> {
         let Write { target, options, .. } = *write;
         let resource = &target.resource;
         let old = self.store.get(&target.key()).cloned();
@@ -77,15 +72,15 @@ impl ApiServer {
         let decoded =
             schema::decode::resource_from_value(resource, applied.object).map_err(|e| body::undecodable(e, resource))?;
         let body::Body { object: merged, warnings } = body::checked(decoded, resource, options.field_validation)?;
-        let done = match &old {
+        self.warnings.extend(warnings);
+        match &old {
             None => {
                 let mut object = merged;
                 object::value::set(&mut object, &["metadata", "name"], target.name.as_str());
-                self.create_owned(write, object, true)?
+                self.create_owned(write, object, true)
             }
-            Some(old) => self.replace(write, old, old.value(), merged, true)?,
-        };
-        Ok((done, warnings))
+            Some(old) => self.replace(write, old, old.value(), merged, true),
+        }
     }
 }
 

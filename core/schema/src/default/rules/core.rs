@@ -109,11 +109,12 @@ pub(super) fn pod_status(status: &mut Map<String, Value>) {
     let first = status.get("podIPs").and_then(|ips| ips.get(0)).and_then(|ip| ip.get("ip")).cloned();
     match (text(status, "podIP"), first) {
         ("", Some(first)) => drop(status.insert("podIP".to_owned(), first)),
-        ("", None) | (_, Some(_)) => {}
-        (address, None) => {
+        // Where both are said and differ, the older field counts.
+        (address, first) if !address.is_empty() && first.as_ref().and_then(Value::as_str) != Some(address) => {
             let list = json!([{"ip": address}]);
             status.insert("podIPs".to_owned(), list);
         }
+        _ => {}
     }
 }
 
