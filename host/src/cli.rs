@@ -78,6 +78,12 @@ struct Up {
     /// No node, no default StorageClass.
     #[arg(long)]
     control_plane_only: bool,
+    /// Controllers to run, in kube-controller-manager's form: `*` all, `foo` this one, `-foo` not this one.
+    #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true)]
+    controllers: Vec<String>,
+    /// Leave scheduling to another scheduler.
+    #[arg(long)]
+    disable_scheduler: bool,
     /// How the control plane runs.
     #[arg(long, value_enum, default_value_t)]
     engine: Kind,
@@ -148,6 +154,8 @@ fn up(arguments: Up) -> Result<()> {
         web_port: Some(arguments.web_port),
         simulated_nodes: arguments.simulated_nodes,
         node: (!arguments.control_plane_only).then(|| NODE.to_owned()),
+        controllers: arguments.controllers,
+        scheduler: !arguments.disable_scheduler,
         engine: arguments.engine,
         journal: arguments.journal,
         install,

@@ -50,6 +50,10 @@ pub struct Options {
     pub simulated_nodes: u32,
     /// Name of the node this host runs; `None` for a control plane without one.
     pub node: Option<String>,
+    /// Which controllers run, in kube-controller-manager's form.
+    pub controllers: Vec<String>,
+    /// Whether the built-in scheduler runs.
+    pub scheduler: bool,
     /// How core runs.
     pub engine: Kind,
     /// Where changes are kept.
@@ -196,6 +200,8 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         // A new one in every life: names and uids must not come again.
         seed: u64::from_le_bytes(seed),
         simulated_nodes: options.simulated_nodes,
+        controllers: options.controllers.clone(),
+        scheduler: options.scheduler,
         advertise_address: local(api).ip().to_string(),
         advertise_port: api.port(),
         tokens: vec![StaticToken {

@@ -14,6 +14,7 @@ mod convert;
 mod edge;
 mod identity;
 pub mod message;
+mod metrics;
 mod server;
 mod strategy;
 mod watch;

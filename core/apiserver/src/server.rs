@@ -12,6 +12,7 @@ use crate::auth::token::Signer;
 use crate::client::Client;
 use crate::identity::UserInfo;
 use crate::message::{Output, Record, StaticToken, StreamId};
+use crate::metrics::Metrics;
 use crate::strategy::crd::{self, Definitions};
 use crate::watch::Watches;
 
@@ -60,6 +61,8 @@ pub struct ApiServer {
     pub(crate) outputs: Vec<Output>,
     /// What admission has to say to the client of the request that is being answered.
     pub(crate) warnings: Vec<String>,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
     pub(crate) watches: Watches,
     /// Who was given which role.
     pub(crate) bindings: Bindings,
@@ -85,6 +88,7 @@ impl ApiServer {
             rng,
             outputs: Vec::new(),
             warnings: Vec::new(),
+            metrics: Metrics::default(),
             watches: Watches::default(),
             bindings: Bindings::default(),
             definitions: Definitions::default(),

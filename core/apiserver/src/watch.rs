@@ -48,6 +48,11 @@ struct EventForm {
 type Group<'a> = (&'a str, &'a str, &'a str, Accept, Include, bool);
 
 impl Watches {
+    /// How many watches are open.
+    pub fn count(&self) -> usize {
+        self.by_resource.values().map(BTreeMap::len).sum()
+    }
+
     /// Events up to this revision are history.
     pub fn start(&mut self, revision: u64) {
         self.delivered = revision;

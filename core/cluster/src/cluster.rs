@@ -42,7 +42,7 @@ enum State {
 /// What a configured control plane is made of.
 struct Parts {
     api: ApiServer,
-    controllers: Option<Manager>,
+    controllers: Manager,
     scheduler: Option<Scheduler>,
     nodes: SimulatedNodes,
 }
@@ -124,10 +124,14 @@ impl Parts {
             history_limit: config.history_limit,
         };
         let scheduler = scheduler::Settings { seed: config.seed, ..scheduler::Settings::default() };
-        let controllers = controllers::Settings { root_ca: config.root_ca.clone(), cluster_cidr: config.cluster_cidr.clone() };
+        let controllers = controllers::Settings {
+            root_ca: config.root_ca.clone(),
+            cluster_cidr: config.cluster_cidr.clone(),
+            controllers: config.controllers.clone(),
+        };
         Parts {
             api: ApiServer::new(settings),
-            controllers: config.controllers.then(|| Manager::new(controllers)),
+            controllers: Manager::new(controllers),
             scheduler: config.scheduler.then(|| Scheduler::new(scheduler)),
             nodes: SimulatedNodes::new(&config),
         }
@@ -137,9 +141,7 @@ impl Parts {
     fn work(&mut self, now: Time) -> Progress {
         let before = self.api.store().revision();
         let mut progress = self.api.run(now);
-        if let Some(controllers) = &mut self.controllers {
-            progress = progress.and(controllers.run(&mut self.api, now, CONTROLLERS_BUDGET));
-        }
+        progress = progress.and(self.controllers.run(&mut self.api, now, CONTROLLERS_BUDGET));
         if let Some(scheduler) = &mut self.scheduler {
             progress = progress.and(scheduler.run(&mut self.api, now, SCHEDULER_BUDGET));
         }

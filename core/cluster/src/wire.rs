@@ -34,8 +34,8 @@ pub struct Config {
     pub root_ca: String,
     /// How many revisions of history are kept for watches and reads in the past.
     pub history_limit: u32,
-    /// Whether the built-in controllers run.
-    pub controllers: bool,
+    /// Which built-in controllers run, in the form of kube-controller-manager's `--controllers`.
+    pub controllers: Vec<String>,
     /// Whether the built-in scheduler runs.
     pub scheduler: bool,
 }
@@ -54,7 +54,7 @@ impl Default for Config {
             service_account_key: Vec::new(),
             root_ca: String::new(),
             history_limit: 10_000,
-            controllers: true,
+            controllers: vec!["*".to_owned()],
             scheduler: true,
         }
     }

@@ -16,7 +16,7 @@ struct World {
 impl World {
     /// Nodes by name; each with 2 CPUs, 1 GiB and room for 10 pods, and what is given besides.
     fn new(nodes: &[(&str, Value)]) -> Self {
-        let mut driver = Driver::start(Config { controllers: false, ..Config::default() });
+        let mut driver = Driver::start(Config { controllers: Vec::new(), ..Config::default() });
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
         driver.create("/api/v1/namespaces/default/serviceaccounts", &account);
         for (name, more) in nodes {

@@ -19,11 +19,20 @@ pub struct Settings {
     pub root_ca: String,
     /// Addresses of pods; every node gets a part of it.
     pub cluster_cidr: String,
+    /// Which controllers run, as `--controllers` of kube-controller-manager says it: `*` all, `foo` this one, `-foo` not
+    /// this one.
+    pub controllers: Vec<String>,
+}
+
+/// Whether a list of names and exceptions means this controller.
+fn is_enabled(name: &str, wanted: &[String]) -> bool {
+    let named = |text: &str| wanted.iter().any(|entry| entry == text);
+    !named(&format!("-{name}")) && (named(name) || named("*"))
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { root_ca: String::new(), cluster_cidr: "10.244.0.0/16".to_owned() }
+        Settings { root_ca: String::new(), cluster_cidr: "10.244.0.0/16".to_owned(), controllers: vec!["*".to_owned()] }
     }
 }
 
@@ -60,26 +69,28 @@ pub struct Manager {
 impl Manager {
     /// All controllers, at work from the first run on.
     pub fn new(settings: Settings) -> Self {
-        let controllers: Vec<Box<dyn Controller + Send>> = vec![
-            Box::new(namespace::NamespaceController),
-            Box::new(service_account::ServiceAccountController),
-            Box::new(root_ca::RootCaPublisher),
-            Box::new(deployment::DeploymentController),
-            Box::new(replicaset::ReplicaSetController),
-            Box::new(endpoints::EndpointSliceController),
-            Box::new(endpoints::EndpointsController),
-            Box::new(node::NodeLifecycleController::default()),
-            Box::new(node::NodeIpamController),
-            Box::new(disruption::DisruptionController),
-            Box::new(quota::ResourceQuotaController),
-            Box::new(protection::PvcProtectionController),
-            Box::new(protection::PvProtectionController),
-            Box::new(garbage::GarbageCollector),
-            Box::new(node::PodGarbageCollector),
+        // As kube-controller-manager calls them; their service accounts have names of their own.
+        let controllers: Vec<(&str, Box<dyn Controller + Send>)> = vec![
+            ("namespace-controller", Box::new(namespace::NamespaceController)),
+            ("serviceaccount-controller", Box::new(service_account::ServiceAccountController)),
+            ("root-ca-certificate-publisher-controller", Box::new(root_ca::RootCaPublisher)),
+            ("deployment-controller", Box::new(deployment::DeploymentController)),
+            ("replicaset-controller", Box::new(replicaset::ReplicaSetController)),
+            ("endpointslice-controller", Box::new(endpoints::EndpointSliceController)),
+            ("endpoints-controller", Box::new(endpoints::EndpointsController)),
+            ("node-lifecycle-controller", Box::new(node::NodeLifecycleController::default())),
+            ("node-ipam-controller", Box::new(node::NodeIpamController)),
+            ("disruption-controller", Box::new(disruption::DisruptionController)),
+            ("resourcequota-controller", Box::new(quota::ResourceQuotaController)),
+            ("persistentvolumeclaim-protection-controller", Box::new(protection::PvcProtectionController)),
+            ("persistentvolume-protection-controller", Box::new(protection::PvProtectionController)),
+            ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),
+            ("pod-garbage-collector-controller", Box::new(node::PodGarbageCollector)),
         ];
         let running = controllers
             .into_iter()
-            .map(|controller| Running {
+            .filter(|(name, _)| is_enabled(name, &settings.controllers))
+            .map(|(_, controller)| Running {
                 user: UserInfo::service_account("kube-system", controller.name()),
                 recorder: Recorder::new(controller.name(), ""),
                 queue: WorkQueue::default(),
@@ -146,6 +157,25 @@ impl Manager {
     fn tell(&mut self, store: &Store, event: &Event) {
         for running in &mut self.running {
             running.controller.changed(store, &self.index, event, &mut running.queue);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controllers_are_chosen_by_name() {
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (wanted, enabled) in [
+            (names(&["*"]), true),
+            (names(&["*", "-namespace-controller"]), false),
+            (names(&["namespace-controller"]), true),
+            (names(&["deployment-controller"]), false),
+            (names(&[]), false),
+        ] {
+            assert_eq!(is_enabled("namespace-controller", &wanted), enabled, "{wanted:?}");
         }
     }
 }

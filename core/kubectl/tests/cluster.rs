@@ -63,7 +63,7 @@ struct World(InProcess);
 impl World {
     fn new() -> Self {
         let config = Config {
-            controllers: true,
+            controllers: vec!["*".to_owned()],
             scheduler: true,
             simulated_nodes: 1,
             service_cidr: "10.96.0.0/16".to_owned(),

@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use object::value::{self, at, i64_at, list_at, str_at};
-use object::{ApiError, Cause, GroupResource, GroupVersionKind, Result, Time, Value, json};
+use object::{ApiError, GroupResource, GroupVersionKind, Result, Time, Value, json};
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use p256::pkcs8::DecodePrivateKey as _;
@@ -22,8 +22,6 @@ use crate::write::{Target, Write};
 const WARN_ONLY_SECONDS: i64 = 60 * 60 + 7;
 const EXTENDED_SECONDS: u64 = 365 * 24 * 60 * 60;
 const DEFAULT_SECONDS: i64 = 60 * 60;
-const LEAST_SECONDS: i64 = 10 * 60;
-const MOST_SECONDS: i64 = 1 << 32;
 
 /// The longest token that is looked at.
 const MOST_BYTES: usize = 16 * 1024;
@@ -117,18 +115,11 @@ pub fn request(api: &mut ApiServer, write: &Write<'_>, mut body: Value) -> Resul
     }
     convert_label(&mut body, &kind);
     let seconds = at(&body, &["spec", "expirationSeconds"]).and_then(Value::as_i64).unwrap_or(DEFAULT_SECONDS);
-    let asked = json!(seconds);
-    let wrong = if seconds < LEAST_SECONDS {
-        Some("may not specify a duration less than 10 minutes")
-    } else if seconds > MOST_SECONDS {
-        Some("may not specify a duration larger than 2^32 seconds")
-    } else {
-        None
-    };
-    if let Some(wrong) = wrong {
-        return Err(ApiError::invalid(&kind, "", vec![Cause::invalid("spec.expirationSeconds", &asked, wrong)]));
-    }
     value::set(&mut body, &["spec", "expirationSeconds"], seconds);
+    let causes = schema::validate::action(&kind.group, &kind.kind, &body);
+    if !causes.is_empty() {
+        return Err(ApiError::invalid(&kind, "", causes));
+    }
     if let Some(ty) = api.registry.kind_type(&kind) {
         let manager = &write.options.field_manager;
         let writer = schema::apply::Writer { manager, subresource: "token", kind: &kind, ty, reset: &[], now: write.now };

@@ -7,10 +7,10 @@ use schema::{Group, Resource};
 
 use super::query::Query;
 use super::{Answer, render};
-use crate::auth;
 use crate::identity::header;
 use crate::message::Request;
 use crate::server::ApiServer;
+use crate::{auth, metrics};
 
 /// The names of the checks behind `/livez` and `/readyz`.
 const CHECKS: [&str; 3] = ["ping", "log", "etcd"];
@@ -41,6 +41,7 @@ impl ApiServer {
                 }
                 self.resource_list(request, group, version)
             }
+            ["metrics"] => Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", metrics::text(self).into_bytes())),
             [".well-known", "openid-configuration"] => Ok(Answer::json(200, auth::token::discovery(self).to_string())),
             ["openid", "v1", "jwks"] => {
                 Ok(Answer::new(200, "application/jwk-set+json", self.signer.key_set().to_string().into_bytes()))

@@ -13,6 +13,7 @@ mod route;
 use object::{Bytes, Result, Time};
 
 use crate::message::{Output, Request};
+use crate::metrics::{self, Labels};
 use crate::server::ApiServer;
 use crate::strategy::crd;
 use crate::{auth, identity};
@@ -47,23 +48,32 @@ impl Answer {
     }
 }
 
+/// What a request asked, for those who keep count.
+#[derive(Default)]
+struct Seen {
+    labels: Labels,
+    /// What is to be said of the API version that was used.
+    deprecated: Option<String>,
+}
+
 impl ApiServer {
     /// Answers a request from outside. What is to be sent is in [`ApiServer::take_outputs`].
     pub fn handle(&mut self, now: Time, request: Request) {
         self.now = now;
-        let mut deprecated = None;
         self.warnings.clear();
-        let answer = self.answer(now, &request, &mut deprecated);
+        let mut seen = Seen::default();
+        let answer = self.answer(now, &request, &mut seen);
         let warnings = std::mem::take(&mut self.warnings);
         crd::settle(self, now);
         let mut answer = match answer {
             Ok(Some(answer)) => answer,
             // A stream was opened, or somebody else answers.
-            Ok(None) => return,
+            Ok(None) => return self.metrics.request(seen.labels, 200),
             Err(error) => Answer::json(error.code, error.to_status().to_string()),
         };
+        self.metrics.request(seen.labels, answer.status);
         answer.warnings.extend(warnings);
-        answer.warnings.extend(deprecated);
+        answer.warnings.extend(seen.deprecated);
         let mut headers = vec![("content-type".to_owned(), answer.content_type.to_owned())];
         headers.extend(answer.headers);
         headers.extend(answer.warnings.iter().map(|w| ("warning".to_owned(), format!("299 - {}", quoted(w)))));
@@ -72,22 +82,39 @@ impl ApiServer {
         self.outputs.push(Output::Respond { stream: request.stream, status: answer.status, headers, body });
     }
 
-    /// Answers, and says what is to be said of the API version that was used.
-    fn answer(&mut self, now: Time, request: &Request, deprecated: &mut Option<String>) -> Result<Option<Answer>> {
+    /// Answers, and notes what was asked.
+    fn answer(&mut self, now: Time, request: &Request, seen: &mut Seen) -> Result<Option<Answer>> {
         let user = identity::authenticate(self, request)?;
         let query = Query::parse(&request.target);
         let route = Route::parse(&request.target);
         let verb = route.verb(&request.method, &query);
         // A selector that cannot be read is refused later, by those who may ask at all.
         let fields = if query.has("fieldSelector") { query.fields().unwrap_or_default() } else { Default::default() };
+        seen.labels.verb = metrics::verb(&verb, false);
         auth::check(self, &user, &route.attributes(&verb, fields.terms()))?;
         match route {
             Route::Resource { gvr, namespace, name, subresource, watch } => {
                 if !self.registry.serves(&gvr.group, &gvr.version) && !self.registry.is_builtin_group(&gvr.group) {
                     return Ok(Some(Answer::no_page()));
                 }
-                let custom = self.registry.resource(&gvr).and_then(|resource| resource.custom.as_ref());
-                *deprecated = custom.and_then(|custom| custom.deprecation.clone());
+                if let Some(resource) = self.registry.resource(&gvr) {
+                    seen.deprecated = resource.custom.as_ref().and_then(|custom| custom.deprecation.clone());
+                    let known = resource.subresource(&subresource).is_some();
+                    seen.labels = Labels {
+                        verb: metrics::verb(&verb, body::media_type(request) == "application/apply-patch+yaml"),
+                        group: resource.gvr.group.clone(),
+                        version: resource.gvr.version.clone(),
+                        resource: resource.gvr.resource.clone(),
+                        subresource: if known { subresource.clone() } else { String::new() },
+                        scope: if !name.is_empty() {
+                            "resource"
+                        } else if !namespace.is_empty() {
+                            "namespace"
+                        } else {
+                            "cluster"
+                        },
+                    };
+                }
                 self.on_resource(now, request, &user, &query, &gvr, (namespace, name, subresource), watch)
             }
             Route::Other(path) => self.on_path(request, &path, &query).map(Some),

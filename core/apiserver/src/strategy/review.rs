@@ -3,7 +3,7 @@
 //! <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access>
 
 use object::value::{self, at, list_at, str_at};
-use object::{ApiError, Cause, GroupVersionKind, Result, Value, json};
+use object::{ApiError, GroupVersionKind, Result, Value, json};
 use schema::Resource;
 
 use crate::auth::{self, Attributes, Decision, rbac, token};
@@ -37,39 +37,20 @@ pub fn create(api: &mut ApiServer, write: &Write<'_>, mut review: Value) -> Resu
 }
 
 fn access(api: &ApiServer, write: &Write<'_>, review: Value) -> Result<Value> {
+    check(write, &review)?;
     let spec = review.get("spec").cloned().unwrap_or_default();
-    let local = !write.target.namespace.is_empty();
-    let mut causes = check_attributes(&spec);
-    let user = subject(&spec);
-    if user.name.is_empty() && user.groups.is_empty() {
-        causes.push(Cause::invalid("spec.user", &json!(""), "at least one of user or group must be specified"));
-    }
-    if local {
-        let said = str_at(&spec, &["resourceAttributes", "namespace"]);
-        if said != write.target.namespace {
-            let field = "spec.resourceAttributes.namespace";
-            causes.push(Cause::invalid(field, &json!(said), "must match metadata.namespace"));
-        }
-        if at(&spec, &["nonResourceAttributes"]).is_some() {
-            let field = "spec.nonResourceAttributes";
-            causes.push(Cause::invalid(field, &go_path(&spec), "disallowed on this kind of request"));
-        }
-    }
-    refuse(causes)?;
-    Ok(judged(review, &auth::authorize(api, &user, &attributes(&spec))))
+    Ok(judged(review, &auth::authorize(api, &subject(&spec), &attributes(&spec))))
 }
 
 fn self_access(api: &ApiServer, write: &Write<'_>, review: Value) -> Result<Value> {
+    check(write, &review)?;
     let spec = review.get("spec").cloned().unwrap_or_default();
-    refuse(check_attributes(&spec))?;
     Ok(judged(review, &auth::authorize(api, write.user, &attributes(&spec))))
 }
 
-fn refuse(causes: Vec<Cause>) -> Result<()> {
-    if causes.is_empty() {
-        return Ok(());
-    }
-    Err(ApiError::invalid(&GroupVersionKind::new(AUTHORIZATION, "v1", ""), "", causes))
+fn check(write: &Write<'_>, review: &Value) -> Result<()> {
+    let causes = schema::validate::action(AUTHORIZATION, &write.target.resource.kind.kind, review);
+    if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(&GroupVersionKind::new(AUTHORIZATION, "v1", ""), "", causes)) }
 }
 
 fn judged(mut review: Value, decision: &Decision) -> Value {
@@ -78,28 +59,6 @@ fn judged(mut review: Value, decision: &Decision) -> Value {
         value::set(&mut review, &["status", "reason"], decision.reason.as_str());
     }
     review
-}
-
-/// Exactly one kind of attributes.
-fn check_attributes(spec: &Value) -> Vec<Cause> {
-    let there = |key: &str| at(spec, &[key]).is_some_and(|v| !v.is_null());
-    match (there("resourceAttributes"), there("nonResourceAttributes")) {
-        (true, true) => {
-            let why = "cannot be specified in combination with resourceAttributes";
-            vec![Cause::invalid("spec.nonResourceAttributes", &go_path(spec), why)]
-        }
-        (false, false) => {
-            let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            vec![Cause::invalid("spec.resourceAttributes", &Value::Null, why)]
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// A path's attributes as Kubernetes quotes them: its internal type has no JSON names.
-fn go_path(spec: &Value) -> Value {
-    let text = |key: &str| str_at(spec, &["nonResourceAttributes", key]);
-    json!({"Path": text("path"), "Verb": text("verb")})
 }
 
 fn subject(spec: &Value) -> UserInfo {

@@ -104,3 +104,19 @@ fn evictions_ask_the_budget() {
     assert_eq!(server.get(&format!("{budgets}/p")).1["status"]["disruptionsAllowed"], json!(0));
     assert_eq!(server.get("/api/v1/namespaces/team/pods/a").0, 404, "it was bound to no node");
 }
+
+#[test]
+fn requests_are_counted_by_what_they_asked() {
+    let mut server = Server::new();
+    server.get("/api/v1/namespaces/default/configmaps/none");
+    server.get("/api/v1/namespaces/default/made-up-names");
+    let outputs = server.send("GET", "/metrics", &[], b"");
+    let Some(Output::Respond { status: 200, body, .. }) = outputs.last() else { panic!("{outputs:?}") };
+    let text = String::from_utf8_lossy(body);
+    assert!(text.contains(
+        "apiserver_request_total{code=\"404\",component=\"apiserver\",dry_run=\"\",group=\"\",resource=\"configmaps\",scope=\"resource\",\
+         subresource=\"\",verb=\"GET\",version=\"v1\"} 1"
+    ), "{text}");
+    assert!(!text.contains("made-up-names"), "nobody makes labels up");
+    assert!(text.contains("apiserver_storage_objects{resource=\"namespaces\"} 4"));
+}

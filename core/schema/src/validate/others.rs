@@ -180,14 +180,14 @@ pub(super) fn token_request(e: &mut Errors, object: &Value) {
 pub(super) fn access_review(e: &mut Errors, object: &Value, kind: &str) {
     let (spec, path) = (field(object, "spec"), Path::root("spec"));
     let (resource, other) = (field(spec, "resourceAttributes"), field(spec, "nonResourceAttributes"));
-    if !resource.is_null() && !other.is_null() {
+    // Kubernetes quotes its internal type, which has no JSON names.
+    let shown = |other: &Value| {
         let part = |key: &str| text(field(other, key));
-        let shown = format!("{{\"Path\":{:?},\"Verb\":{:?}}}", part("path"), part("verb"));
-        e.invalid_shown(
-            &path.child("nonResourceAttributes"),
-            &shown,
-            "cannot be specified in combination with resourceAttributes",
-        );
+        format!("{{\"Path\":{:?},\"Verb\":{:?}}}", part("path"), part("verb"))
+    };
+    if !resource.is_null() && !other.is_null() {
+        let why = "cannot be specified in combination with resourceAttributes";
+        e.invalid_shown(&path.child("nonResourceAttributes"), &shown(other), why);
     }
     if resource.is_null() && other.is_null() {
         let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
@@ -200,5 +200,8 @@ pub(super) fn access_review(e: &mut Errors, object: &Value, kind: &str) {
     if kind == "LocalSubjectAccessReview" && field(resource, "namespace") != namespace {
         let at = path.child("resourceAttributes");
         e.invalid(&at.child("namespace"), &text(field(resource, "namespace")).into(), "must match metadata.namespace");
+    }
+    if kind == "LocalSubjectAccessReview" && !other.is_null() {
+        e.invalid_shown(&path.child("nonResourceAttributes"), &shown(other), "disallowed on this kind of request");
     }
 }
