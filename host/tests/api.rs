@@ -39,6 +39,8 @@ async fn start(dir: &Dir, journal: JournalKind) -> Result<Server> {
         web_port: Some(0),
         simulated_nodes: 0,
         node: None,
+        controllers: vec!["*".to_owned()],
+        scheduler: true,
         engine: Kind::Native,
         journal,
         install: Install::at(dir.0.join("home")),
