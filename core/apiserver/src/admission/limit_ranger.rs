@@ -116,7 +116,7 @@ fn pod_total(pod: &Value, kind: &str) -> Amounts {
     let mut total = Amounts::new();
     for container in list_at(pod, &["spec", "containers"]) {
         for (name, amount) in amounts(at(container, &["resources", kind])) {
-            let sum = total.get(&name).map_or_else(|| amount.clone(), |there| there.clone() + amount.clone());
+            let sum = total.get(&name).map_or(amount, |there| *there + amount);
             total.insert(name, sum);
         }
     }

@@ -417,10 +417,7 @@ impl<'a> Pod<'a> {
     }
 
     fn volumes(&self) -> Option<String> {
-        let kind = |volume: &Value| -> Option<String> {
-            let keys = volume.as_object()?.keys().filter(|key| *key != "name");
-            keys.cloned().next()
-        };
+        let kind = |volume: &Value| -> Option<String> { volume.as_object()?.keys().find(|key| *key != "name").cloned() };
         let restricted = |volume: &Value| kind(volume).is_some_and(|kind| !RESTRICTED_VOLUMES.contains(&kind.as_str()));
         let bad = self.volumes_that(restricted);
         let mut kinds: Vec<String> = list_at(self.spec, &["volumes"]).iter().filter(|v| restricted(v)).filter_map(kind).collect();

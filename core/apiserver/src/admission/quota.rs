@@ -35,7 +35,7 @@ fn one() -> Quantity {
 /// Adds amounts to others.
 fn add(to: &mut Usage, name: &str, amount: Quantity) {
     let sum = match to.get(name) {
-        Some(there) => there.clone() + amount,
+        Some(there) => *there + amount,
         None => amount,
     };
     to.insert(name.to_owned(), sum);
@@ -115,7 +115,7 @@ fn pod_usage(pod: &Value) -> Usage {
         for (name, amount) in container_totals(pod, kind) {
             let plain = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage");
             if kind == "requests" && plain {
-                add(&mut usage, &name, amount.clone());
+                add(&mut usage, &name, amount);
             }
             if kind == "requests" || plain {
                 add(&mut usage, &format!("{kind}.{name}"), amount);
@@ -142,11 +142,11 @@ fn container_totals(pod: &Value, kind: &str) -> Usage {
         let sidecar = str_at(container, &["restartPolicy"]) == "Always";
         for (name, amount) in amounts(at(container, &["resources", kind])) {
             if sidecar {
-                add(&mut total, &name, amount.clone());
+                add(&mut total, &name, amount);
                 add(&mut sidecars, &name, amount);
                 continue;
             }
-            let moment = sidecars.get(&name).map_or_else(|| amount.clone(), |beside| beside.clone() + amount.clone());
+            let moment = sidecars.get(&name).map_or(amount, |beside| *beside + amount);
             if start.get(&name).is_none_or(|most| *most < moment) {
                 start.insert(name, moment);
             }
@@ -208,7 +208,7 @@ fn claim_usage(claim: &Value) -> Usage {
     let class = str_at(claim, &["spec", "storageClassName"]);
     let storage = at(claim, &["spec", "resources", "requests", "storage"]).and_then(Quantity::from_json);
     if let Some(storage) = &storage {
-        usage.insert("requests.storage".to_owned(), storage.clone());
+        usage.insert("requests.storage".to_owned(), *storage);
     }
     if !class.is_empty() {
         usage.insert(format!("{class}.storageclass.storage.k8s.io/persistentvolumeclaims"), one());
@@ -287,8 +287,8 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
     for (name, amount) in &wanted {
         let growth = match before.get(name) {
             Some(before) if before >= amount => continue,
-            Some(before) => amount.clone() - before.clone(),
-            None => amount.clone(),
+            Some(before) => *amount - *before,
+            None => *amount,
         };
         delta.insert(name.clone(), growth);
     }
@@ -317,7 +317,7 @@ fn judge(api: &ApiServer, attributes: &Attributes<'_>, quota: &Value, object: &V
         .filter(|(name, amount)| {
             limits.get(*name).is_some_and(|limit| {
                 let there = used.get(*name).cloned().unwrap_or_else(|| zero(name));
-                there + (*amount).clone() > *limit
+                there + **amount > *limit
             })
         })
         .map(|(name, _)| name)

@@ -91,11 +91,13 @@ fn families(service: &Value) -> Result<()> {
         let why = "this cluster is not configured for dual-stack services";
         return Err(invalid(service, Cause::invalid("spec.ipFamilyPolicy", &json!("RequireDualStack"), why)));
     }
-    for (i, family) in list_at(service, &["spec", "ipFamilies"]).iter().enumerate().filter(|(_, family)| *family == "IPv6") {
-        let cause = Cause::invalid(format!("spec.ipFamilies[{i}]"), family, "not configured on this cluster");
-        return Err(invalid(service, cause));
+    match list_at(service, &["spec", "ipFamilies"]).iter().enumerate().find(|(_, family)| *family == "IPv6") {
+        Some((i, family)) => {
+            let why = "not configured on this cluster";
+            Err(invalid(service, Cause::invalid(format!("spec.ipFamilies[{i}]"), family, why)))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// A load balancer that must find the nodes with local endpoints asks them on a port of its own.
