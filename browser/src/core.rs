@@ -21,7 +21,7 @@ impl Core {
     #[wasm_bindgen(constructor)]
     pub fn new(config: &str) -> Result<Core, JsError> {
         let config: Config = serde_json::from_str(config)?;
-        Ok(Core { cluster: Cluster::new(), inputs: vec![Input::Configure(config)], restored: Vec::new() })
+        Ok(Core { cluster: Cluster::new(), inputs: vec![Input::Configure(Box::new(config))], restored: Vec::new() })
     }
 
     /// An object that the journal holds. Call in the order of revisions, before `start`.

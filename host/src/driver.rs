@@ -227,7 +227,7 @@ impl Stepper {
     /// A new engine with the state of the journal.
     fn restore(&mut self) -> Result<Running> {
         let mut engine = self.factory.make()?;
-        let configure = vec![Input::Configure(self.config.clone())];
+        let configure = vec![Input::Configure(Box::new(self.config.clone()))];
         self.step(engine.as_mut(), configure)?;
         let (reply, loaded) = mpsc::sync_channel(2);
         self.commands.send(Command::Load(reply)).context("the journal failed")?;

@@ -64,7 +64,10 @@ fn it_answers_as_core_does_natively() -> Result<()> {
     };
     let maps = "/api/v1/namespaces/default/configmaps";
     let script = [
-        vec![Input::Configure(Config { seed: 7, simulated_nodes: 1, ..Config::default() }), Input::Start { revision: 0 }],
+        vec![
+            Input::Configure(Box::new(Config { seed: 7, simulated_nodes: 1, ..Config::default() })),
+            Input::Start { revision: 0 },
+        ],
         vec![request(1, "GET", "/version", ""), request(2, "GET", &format!("{maps}?watch=1"), "")],
         vec![request(3, "POST", maps, r#"{"metadata":{"generateName":"a-"},"data":{"k":"v"}}"#), Input::Closed(2)],
         vec![request(4, "GET", "/api/v1/pods?limit=-1", ""), request(5, "PUT", "/nowhere", "{")],

@@ -83,7 +83,7 @@ impl Cluster {
     fn take(&mut self, now: Time, input: Input, refused: &mut Vec<Output>) {
         let state = std::mem::take(&mut self.state);
         self.state = match (state, input) {
-            (State::Empty, Input::Configure(config)) => State::Restoring(Box::new(Parts::new(config))),
+            (State::Empty, Input::Configure(config)) => State::Restoring(Box::new(Parts::new(*config))),
             (State::Restoring(mut parts), Input::Restore(records)) => {
                 parts.api.restore(records);
                 State::Restoring(parts)

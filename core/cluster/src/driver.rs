@@ -79,7 +79,7 @@ impl Driver {
             trace: None,
             proxied: Vec::new(),
         };
-        driver.step(vec![Input::Configure(config), Input::Start { revision: 0 }]);
+        driver.step(vec![Input::Configure(Box::new(config)), Input::Start { revision: 0 }]);
         driver
     }
 
@@ -234,7 +234,7 @@ impl Driver {
         self.cluster = Cluster::new();
         self.answers.clear();
         let config = self.config.clone();
-        self.step(vec![Input::Configure(config), Input::Restore(records), Input::Start { revision }]);
+        self.step(vec![Input::Configure(Box::new(config)), Input::Restore(records), Input::Start { revision }]);
     }
 
     fn take(&mut self, output: Output) {

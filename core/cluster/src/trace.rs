@@ -32,7 +32,7 @@ pub fn digest(bytes: &[u8]) -> String {
 pub fn demo_trace() -> Vec<StepInput> {
     let mut trace = Trace { steps: Vec::new(), now: EPOCH, next_stream: 1 };
     let config = Config { seed: 42, simulated_nodes: 3, ..Config::default() };
-    trace.push(vec![Input::Configure(config), Input::Start { revision: 0 }]);
+    trace.push(vec![Input::Configure(Box::new(config)), Input::Start { revision: 0 }]);
     trace.pass(2_000);
     trace.send("GET", "/api/v1/namespaces/default/pods?watch=true&resourceVersion=0", "", &Value::Null);
     trace.send("GET", "/apis/apps/v1/deployments?watch=true", "", &Value::Null);

@@ -64,7 +64,7 @@ impl Default for Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Input {
     /// How this cluster is set up; the first input of every life.
-    Configure(Config),
+    Configure(Box<Config>),
     /// What the journal holds, in any number of batches, after `Configure` and before `Start`.
     Restore(Vec<Record>),
     /// Everything is restored and the store stands at `revision` (0 for a new cluster): serve.
