@@ -35,7 +35,7 @@ pub fn create(resource: &Resource, object: &Value) -> Vec<Cause> {
     spec(&mut errors, resource, object, None);
     let mut causes = errors.take();
     if let Some(custom) = &resource.custom {
-        causes.extend(crate::crd::validate_object(resource, custom, object));
+        causes.extend(crate::crd::validate_object(resource, custom, object, None));
     } else if is_definition(resource) {
         // The definition says itself what its name must be.
         causes.retain(|cause| cause.field != "metadata.name");
@@ -57,8 +57,8 @@ pub fn update(resource: &Resource, object: &Value, old: &Value, subresource: &st
     }
     let mut causes = errors.take();
     match (&resource.custom, subresource) {
-        (Some(custom), "" | "scale") => causes.extend(crate::crd::validate_object(resource, custom, object)),
-        (Some(custom), "status") => causes.extend(crate::crd::validate_status(custom, object)),
+        (Some(custom), "" | "scale") => causes.extend(crate::crd::validate_object(resource, custom, object, Some(old))),
+        (Some(custom), "status") => causes.extend(crate::crd::validate_status(custom, object, old)),
         (None, "") if is_definition(resource) => causes.extend(crate::crd::validate_update(object, old)),
         _ => {}
     }

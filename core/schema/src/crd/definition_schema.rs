@@ -6,7 +6,7 @@ use object::value::{at, list_at, str_at};
 use object::{Cause, Value, json};
 
 use super::structural::Structural;
-use super::{validate as values, values as shaping};
+use super::{rules, validate as values, values as shaping};
 
 /// Schemas nest no deeper than this.
 const MAX_DEPTH: u32 = 100;
@@ -29,6 +29,9 @@ pub fn validate(schema: &Value, path: &str, _has_status: bool) -> Vec<Cause> {
     // What has references is no structural schema at all, and nothing more can be said of it.
     if !check.unreadable {
         check.structural(schema, Level::Root, path, 0);
+        if check.causes.is_empty() {
+            check.rules(schema, path, 0);
+        }
         if check.causes.is_empty() {
             check.defaults(schema, path, 0);
         }
@@ -119,6 +122,7 @@ impl Check {
             self.causes.push(Cause::not_supported(field("type"), &json!(kind), &TYPES));
         }
         self.list_type(schema, path);
+        self.causes.extend(rules::check(schema, path, false));
         let map_type = str_at(schema, &["x-kubernetes-map-type"]);
         if !map_type.is_empty() {
             if kind != "object" {
@@ -137,6 +141,17 @@ impl Check {
         if let Some(why) = Some(pattern).filter(|p| !p.is_empty()).and_then(unreadable_pattern) {
             let why = format!("must be a valid regular expression, but isn't: error parsing regexp: {why}");
             self.causes.push(Cause::invalid(field("pattern"), &json!(pattern), &why));
+        }
+    }
+
+    /// Whether the rules can be read.
+    fn rules(&mut self, schema: &Value, path: &str, depth: u32) {
+        if depth > MAX_DEPTH {
+            return;
+        }
+        self.causes.extend(rules::check(schema, path, true));
+        for (path, schema, _) in below(schema, path) {
+            self.rules(schema, &path, depth + 1);
         }
     }
 

@@ -7,6 +7,7 @@ mod decode;
 mod definition;
 mod definition_schema;
 mod format;
+mod rules;
 mod serve;
 mod structural;
 mod types;

@@ -41,6 +41,8 @@ pub struct Structural {
     pub description: String,
     /// What values must fulfil.
     pub rules: Rules,
+    /// What values must fulfil, in CEL.
+    pub cel: Vec<super::rules::Rule>,
 }
 
 /// Restrictions of values, in OpenAPI's words.
@@ -128,6 +130,7 @@ fn read(schema: &Value, depth: u32) -> Structural {
         atomic: text("x-kubernetes-map-type") == "atomic",
         description: text("description"),
         rules: rules(schema, depth),
+        cel: super::rules::read(schema),
     }
 }
 

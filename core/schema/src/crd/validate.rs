@@ -3,15 +3,17 @@
 use object::value::str_at;
 use object::{Cause, CauseType, Value, json, names};
 
-use super::Custom;
 use super::structural::{Bound, Structural};
+use super::{Custom, rules};
 use crate::resource::Resource;
 
 /// No more is reported of one object.
 const MAX_CAUSES: usize = 100;
 
-/// What is wrong with an object.
-pub fn object(resource: &Resource, custom: &Custom, object: &Value) -> Vec<Cause> {
+/// What is wrong with an object. What is as it was in `old` is not held against it.
+///
+/// <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-ratcheting>
+pub fn object(resource: &Resource, custom: &Custom, object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     let mut wrong = |field: &str, said: &str, wanted: String| {
         if said != wanted {
@@ -20,8 +22,9 @@ pub fn object(resource: &Resource, custom: &Custom, object: &Value) -> Vec<Cause
     };
     wrong("kind", str_at(object, &["kind"]), resource.kind.kind.to_string());
     wrong("apiVersion", str_at(object, &["apiVersion"]), resource.kind.api_version());
-    let mut check = Check { causes, prefix: String::new() };
-    check.value(&custom.schema, object, "");
+    let mut check = Check::new("");
+    check.causes = causes;
+    check.value(&custom.schema, object, old, "");
     if let Some(scale) = &custom.scale {
         check.scale(scale, object);
     }
@@ -30,10 +33,10 @@ pub fn object(resource: &Resource, custom: &Custom, object: &Value) -> Vec<Cause
 }
 
 /// What is wrong with an object whose status changed.
-pub fn status(custom: &Custom, object: &Value) -> Vec<Cause> {
-    let mut check = Check { causes: Vec::new(), prefix: "status".to_owned() };
+pub fn status(custom: &Custom, object: &Value, old: &Value) -> Vec<Cause> {
+    let mut check = Check::new("status");
     if let (Some(schema), Some(status)) = (custom.schema.properties.get("status"), object.get("status")) {
-        check.value(schema, status, "");
+        check.value(schema, status, old.get("status"), "");
     }
     if let Some(scale) = &custom.scale {
         check.scale(scale, object);
@@ -44,8 +47,8 @@ pub fn status(custom: &Custom, object: &Value) -> Vec<Cause> {
 
 /// What is wrong with a value against a schema on its own, as for defaults. `field` is where it stands.
 pub fn value(schema: &Structural, value: &Value, field: &str) -> Vec<Cause> {
-    let mut check = Check { causes: Vec::new(), prefix: field.to_owned() };
-    check.value(schema, value, "");
+    let mut check = Check::new(field);
+    check.value(schema, value, None, "");
     check.causes
 }
 
@@ -53,9 +56,15 @@ struct Check {
     causes: Vec<Cause>,
     /// Field that stands before all paths; messages do not name it.
     prefix: String,
+    /// What is left for rules.
+    budget: u64,
 }
 
 impl Check {
+    fn new(prefix: &str) -> Self {
+        Check { causes: Vec::new(), prefix: prefix.to_owned(), budget: rules::BUDGET }
+    }
+
     fn field(&self, path: &str) -> String {
         match (self.prefix.as_str(), path) {
             ("", path) => path.to_owned(),
@@ -69,8 +78,8 @@ impl Check {
         self.causes.push(cause);
     }
 
-    fn value(&mut self, schema: &Structural, value: &Value, path: &str) {
-        if self.causes.len() > MAX_CAUSES || value.is_null() && schema.nullable {
+    fn value(&mut self, schema: &Structural, value: &Value, old: Option<&Value>, path: &str) {
+        if self.causes.len() > MAX_CAUSES || value.is_null() && schema.nullable || old == Some(value) {
             return;
         }
         if !self.has_type(schema, value, path) {
@@ -80,8 +89,8 @@ impl Check {
         match value {
             Value::String(text) => self.text(schema, text, path),
             Value::Number(number) => self.number(schema, number.as_f64().unwrap_or_default(), value, path),
-            Value::Array(list) => self.list(schema, list, path),
-            Value::Object(_) => self.object(schema, value, path),
+            Value::Array(list) => self.list(schema, list, old, path),
+            Value::Object(_) => self.object(schema, value, old, path),
             Value::Bool(_) | Value::Null => {}
         }
         if !schema.rules.choices.is_empty() && !schema.rules.choices.contains(value) {
@@ -89,6 +98,9 @@ impl Check {
             let choices: Vec<&str> = choices.iter().map(String::as_str).collect();
             self.causes.push(Cause::not_supported(self.field(path), value, &choices));
         }
+        let field = self.field(path);
+        let found = rules::judge(schema, value, old, &field, &mut self.budget);
+        self.causes.extend(found);
     }
 
     /// Checks the type; what has another type is looked at no further.
@@ -151,10 +163,14 @@ impl Check {
         }
     }
 
-    fn list(&mut self, schema: &Structural, list: &[Value], path: &str) {
+    fn list(&mut self, schema: &Structural, list: &[Value], old: Option<&Value>, path: &str) {
         if let Some(items) = &schema.items {
+            // Only items with keys can be told to be the same as before.
+            let keys = |value: &Value| schema.map_keys.iter().map(|key| value.get(key).cloned()).collect::<Vec<_>>();
+            let old = old.and_then(Value::as_array).filter(|_| schema.list_type == "map");
             for (at, value) in list.iter().enumerate() {
-                self.value(items, value, &format!("{path}[{at}]"));
+                let before = old.and_then(|old| old.iter().find(|there| keys(there) == keys(value)));
+                self.value(items, value, before, &format!("{path}[{at}]"));
             }
         }
         let length = list.len() as u64;
@@ -183,7 +199,7 @@ impl Check {
         }
     }
 
-    fn object(&mut self, schema: &Structural, value: &Value, path: &str) {
+    fn object(&mut self, schema: &Structural, value: &Value, old: Option<&Value>, path: &str) {
         let Some(map) = value.as_object() else { return };
         let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         let size = map.len() as u64;
@@ -208,12 +224,12 @@ impl Check {
                 if name == "metadata"
                     && let Some(metadata) = schema.properties.get(name)
                 {
-                    self.value(metadata, value, &below(name));
+                    self.value(metadata, value, old.and_then(|old| old.get(name)), &below(name));
                 }
                 continue;
             }
             if let Some(schema) = schema.member(name) {
-                self.value(schema, value, &below(name));
+                self.value(schema, value, old.and_then(|old| old.get(name)), &below(name));
             }
         }
     }
@@ -239,8 +255,8 @@ impl Check {
     fn combined(&mut self, schema: &Structural, value: &Value, path: &str) {
         let rules = &schema.rules;
         let failures = |schema: &Structural| {
-            let mut check = Check { causes: Vec::new(), prefix: self.prefix.clone() };
-            check.value(schema, value, path);
+            let mut check = Check::new(&self.prefix);
+            check.value(schema, value, None, path);
             check.causes
         };
         let mut found = Vec::new();

@@ -1,0 +1,367 @@
+//! Running an expression. Every node costs one unit of the budget, and work on texts and lists costs by their size.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::functions;
+use crate::parser::{Expr, Loop, LoopKind, Node};
+use crate::value::{Key, Value};
+
+/// Why an expression has no value, in the words of Kubernetes' CEL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvalError(pub String);
+
+impl fmt::Display for EvalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for EvalError {}
+
+pub(crate) type Result<T = Value> = std::result::Result<T, EvalError>;
+
+pub(crate) fn error<T>(why: impl Into<String>) -> Result<T> {
+    Err(EvalError(why.into()))
+}
+
+pub(crate) fn no_overload<T>() -> Result<T> {
+    error("no such overload")
+}
+
+/// The values of an expression's variables.
+#[derive(Clone, Debug, Default)]
+pub struct Activation<'a> {
+    variables: BTreeMap<&'a str, Value>,
+}
+
+impl<'a> Activation<'a> {
+    /// No variables.
+    pub fn new() -> Self {
+        Activation::default()
+    }
+
+    /// With one more variable.
+    pub fn with(mut self, name: &'a str, value: Value) -> Self {
+        self.variables.insert(name, value);
+        self
+    }
+
+    /// Gives a variable its value.
+    pub fn set(&mut self, name: &'a str, value: Value) {
+        self.variables.insert(name, value);
+    }
+}
+
+/// Computes the value of an expression.
+pub fn run(expr: &Expr, activation: &Activation<'_>, budget: &mut u64) -> Result {
+    let mut machine = Machine { activation, locals: Vec::new(), budget };
+    match machine.eval(expr)? {
+        Value::Failed(why) => error(&*why),
+        value => Ok(value),
+    }
+}
+
+struct Machine<'a> {
+    activation: &'a Activation<'a>,
+    locals: Vec<(String, Value)>,
+    budget: &'a mut u64,
+}
+
+impl Machine<'_> {
+    fn spend(&mut self, cost: u64) -> Result<()> {
+        match self.budget.checked_sub(cost) {
+            Some(left) => {
+                *self.budget = left;
+                Ok(())
+            }
+            None => {
+                *self.budget = 0;
+                error("operation cancelled: actual cost limit exceeded")
+            }
+        }
+    }
+
+    fn eval(&mut self, expr: &Expr) -> Result {
+        self.spend(1)?;
+        match &expr.node {
+            Node::Literal(value) => Ok(value.clone()),
+            Node::Ident(name) => self.variable(name),
+            Node::Select { of, field, optional } => {
+                let of = self.eval(of)?;
+                select(&of, field, *optional)
+            }
+            Node::Has { of, field } => {
+                let of = self.eval(of)?;
+                has(&of, field)
+            }
+            Node::Index { of, index, optional } => {
+                let (of, index) = (self.eval(of)?, self.eval(index)?);
+                at(&of, &index, *optional)
+            }
+            Node::Call { of, name, arguments } => self.call(of.as_deref(), name, arguments),
+            Node::List(items) => self.list(items),
+            Node::Map(entries) => self.map(entries),
+            Node::And(a, b) => self.both(a, b, false),
+            Node::Or(a, b) => self.both(a, b, true),
+            Node::Not(a) => match self.eval(a)? {
+                Value::Bool(b) => Ok(Value::Bool(!b)),
+                _ => no_overload(),
+            },
+            Node::Negate(a) => match self.eval(a)? {
+                Value::Int(n) => n.checked_neg().map(Value::Int).ok_or_else(|| EvalError("integer overflow".to_owned())),
+                Value::Double(n) => Ok(Value::Double(-n)),
+                Value::Duration(n) => Ok(Value::Duration(n.saturating_neg())),
+                _ => no_overload(),
+            },
+            Node::If(condition, then, other) => match self.eval(condition)? {
+                Value::Bool(true) => self.eval(then),
+                Value::Bool(false) => self.eval(other),
+                _ => no_overload(),
+            },
+            Node::Binary(operator, a, b) => {
+                let (a, b) = (self.eval(a)?, self.eval(b)?);
+                self.spend(a.weight().min(b.weight()))?;
+                functions::binary(*operator, &a, &b)
+            }
+            Node::Loop(each) => self.each(each),
+            Node::Bind { name, value, body } => {
+                let value = self.eval(value)?;
+                self.locals.push((name.clone(), value));
+                let result = self.eval(body);
+                self.locals.pop();
+                result
+            }
+            Node::OptMap { of, name, body, flat } => match self.eval(of)? {
+                Value::Optional(None) => Ok(Value::Optional(None)),
+                Value::Optional(Some(value)) => {
+                    self.locals.push((name.clone(), (*value).clone()));
+                    let result = self.eval(body);
+                    self.locals.pop();
+                    if *flat { result } else { result.map(|value| Value::Optional(Some(Arc::new(value)))) }
+                }
+                _ => no_overload(),
+            },
+        }
+    }
+
+    fn variable(&self, name: &str) -> Result {
+        let local = self.locals.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value);
+        match local.or_else(|| self.activation.variables.get(name)) {
+            Some(Value::Failed(why)) => error(&**why),
+            Some(value) => Ok(value.clone()),
+            None => match functions::TYPES.iter().find(|known| **known == name) {
+                Some(name) => Ok(Value::Type(name)),
+                None => error(format!("no such attribute(s): {name}")),
+            },
+        }
+    }
+
+    /// `&&` and `||`: one side that decides is enough, even if the other fails.
+    fn both(&mut self, a: &Expr, b: &Expr, decides: bool) -> Result {
+        let first = self.eval(a);
+        if matches!(first, Ok(Value::Bool(value)) if value == decides) {
+            return first;
+        }
+        let second = self.eval(b);
+        match (first, second) {
+            (_, Ok(Value::Bool(value))) if value == decides => Ok(Value::Bool(decides)),
+            (Err(why), _) | (Ok(Value::Bool(_)), Err(why)) => Err(why),
+            (Ok(Value::Bool(_)), Ok(Value::Bool(value))) => Ok(Value::Bool(value)),
+            _ => no_overload(),
+        }
+    }
+
+    fn call(&mut self, of: Option<&Expr>, name: &str, arguments: &[Expr]) -> Result {
+        let mut values = Vec::with_capacity(arguments.len() + 1);
+        for argument in of.into_iter().chain(arguments) {
+            values.push(self.eval(argument)?);
+        }
+        let work: u64 = values.iter().map(Value::weight).sum();
+        self.spend(functions::cost(name, &values).saturating_add(work))?;
+        functions::call(name, of.is_some(), &values)
+    }
+
+    fn list(&mut self, items: &[(Expr, bool)]) -> Result {
+        let mut out = Vec::with_capacity(items.len());
+        for (item, optional) in items {
+            match (self.eval(item)?, optional) {
+                (Value::Optional(value), true) => out.extend(value.map(|value| (*value).clone())),
+                (value, _) => out.push(value),
+            }
+        }
+        Ok(Value::List(Arc::new(out)))
+    }
+
+    fn map(&mut self, entries: &[(Expr, Expr, bool)]) -> Result {
+        let mut out = BTreeMap::new();
+        for (key, value, optional) in entries {
+            let Some(key) = self.eval(key)?.key() else { return error("unsupported key type") };
+            let value = match (self.eval(value)?, optional) {
+                (Value::Optional(None), true) => continue,
+                (Value::Optional(Some(value)), true) => (*value).clone(),
+                (value, _) => value,
+            };
+            if out.insert(key, value).is_some() {
+                return error("Failed with repeated key");
+            }
+        }
+        Ok(Value::Map(Arc::new(out)))
+    }
+
+    fn each(&mut self, each: &Loop) -> Result {
+        let range = self.eval(&each.range)?;
+        let steps: Vec<(Value, Value)> = match &range {
+            Value::List(list) => list.iter().enumerate().map(|(i, v)| (Value::Int(i as i64), v.clone())).collect(),
+            Value::Map(map) => map.iter().map(|(key, value)| (key.value(), value.clone())).collect(),
+            _ => return no_overload(),
+        };
+        let over_map = matches!(range, Value::Map(_));
+        let outer = self.locals.len();
+        let mut state = LoopState { kind: each.kind, found: 0, failed: None, out: Vec::new() };
+        for (index, item) in steps {
+            let single = if over_map { index.clone() } else { item.clone() };
+            match each.variables.as_slice() {
+                [one] => self.locals.push((one.clone(), single.clone())),
+                [first, second, ..] => {
+                    self.locals.push((first.clone(), index));
+                    self.locals.push((second.clone(), item));
+                }
+                [] => {}
+            }
+            let done = self.step(each, single, &mut state);
+            self.locals.truncate(outer);
+            if done? {
+                break;
+            }
+        }
+        state.result()
+    }
+
+    /// One round; returns whether the result is known.
+    fn step(&mut self, each: &Loop, item: Value, state: &mut LoopState) -> Result<bool> {
+        if let Some(filter) = &each.filter {
+            match self.eval(filter)? {
+                Value::Bool(true) => {}
+                Value::Bool(false) => return Ok(false),
+                _ => return no_overload(),
+            }
+        }
+        let value = self.eval(&each.body);
+        match (each.kind, value) {
+            (LoopKind::Map, value) => state.out.push(value?),
+            (LoopKind::Filter, value) => match value? {
+                Value::Bool(true) => state.out.push(item),
+                Value::Bool(false) => {}
+                _ => return no_overload(),
+            },
+            // One item that decides is enough, even if others fail.
+            (LoopKind::All, Ok(Value::Bool(false))) | (LoopKind::Exists, Ok(Value::Bool(true))) => {
+                state.found += 1;
+                return Ok(true);
+            }
+            (LoopKind::ExistsOne, value) => match value? {
+                Value::Bool(held) => state.found += u64::from(held),
+                _ => return no_overload(),
+            },
+            (_, Ok(Value::Bool(_))) => {}
+            (_, Ok(_)) => return no_overload(),
+            (_, Err(why)) if *self.budget == 0 => return Err(why),
+            (_, Err(why)) => state.failed = state.failed.take().or(Some(why)),
+        }
+        Ok(false)
+    }
+}
+
+struct LoopState {
+    kind: LoopKind,
+    found: u64,
+    failed: Option<EvalError>,
+    out: Vec<Value>,
+}
+
+impl LoopState {
+    fn result(self) -> Result {
+        match (self.kind, self.failed) {
+            (LoopKind::Map | LoopKind::Filter, _) => Ok(Value::List(Arc::new(self.out))),
+            (LoopKind::ExistsOne, _) => Ok(Value::Bool(self.found == 1)),
+            (LoopKind::All, _) if self.found > 0 => Ok(Value::Bool(false)),
+            (LoopKind::Exists, _) if self.found > 0 => Ok(Value::Bool(true)),
+            (_, Some(why)) => Err(why),
+            (LoopKind::All, None) => Ok(Value::Bool(true)),
+            (LoopKind::Exists, None) => Ok(Value::Bool(false)),
+        }
+    }
+}
+
+/// A field's value. Field names that are no identifiers are written in an escaped form.
+fn field<'v>(of: &'v Value, name: &str) -> Option<&'v Value> {
+    let Value::Map(map) = of else { return None };
+    let found = map.get(&Key::Text(name.into()));
+    if found.is_some() || !name.starts_with('_') && !name.contains("__") {
+        return found;
+    }
+    map.get(&Key::Text(unescaped(name).into()))
+}
+
+/// <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#escaping>
+fn unescaped(name: &str) -> String {
+    let word = name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
+    if let Some(word) = word.filter(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase())) {
+        return word.to_owned();
+    }
+    name.replace("__underscores__", "__").replace("__dot__", ".").replace("__dash__", "-").replace("__slash__", "/")
+}
+
+fn select(of: &Value, name: &str, optional: bool) -> Result {
+    match of {
+        Value::Optional(None) => Ok(Value::Optional(None)),
+        Value::Optional(Some(value)) => match field(value, name) {
+            Some(found) => Ok(Value::Optional(Some(Arc::new(found.clone())))),
+            None => Ok(Value::Optional(None)),
+        },
+        Value::Map(_) => match (field(of, name), optional) {
+            (Some(Value::Failed(why)), _) => error(&**why),
+            (Some(value), true) => Ok(Value::Optional(Some(Arc::new(value.clone())))),
+            (Some(value), false) => Ok(value.clone()),
+            (None, true) => Ok(Value::Optional(None)),
+            (None, false) => error(format!("no such key: {name}")),
+        },
+        _ => no_overload(),
+    }
+}
+
+fn has(of: &Value, name: &str) -> Result {
+    match of {
+        Value::Map(_) => Ok(Value::Bool(field(of, name).is_some())),
+        Value::Optional(value) => Ok(Value::Bool(value.as_ref().is_some_and(|value| field(value, name).is_some()))),
+        _ => no_overload(),
+    }
+}
+
+fn at(of: &Value, index: &Value, optional: bool) -> Result {
+    let (of, optional) = match of {
+        Value::Optional(None) => return Ok(Value::Optional(None)),
+        Value::Optional(Some(value)) => (&**value, true),
+        plain => (plain, optional),
+    };
+    let found = match (of, index.key()) {
+        (Value::List(list), Some(Key::Int(i))) => usize::try_from(i).ok().and_then(|i| list.get(i)),
+        (Value::Map(map), Some(key)) => map.get(&key),
+        _ => return no_overload(),
+    };
+    match (found, optional) {
+        (Some(value), true) => Ok(Value::Optional(Some(Arc::new(value.clone())))),
+        (Some(value), false) => Ok(value.clone()),
+        (None, true) => Ok(Value::Optional(None)),
+        (None, false) => {
+            let shown = crate::strings::shown(index);
+            if matches!(of, Value::List(_)) {
+                error(format!("index out of bounds: {shown}"))
+            } else {
+                error(format!("no such key: {shown}"))
+            }
+        }
+    }
+}

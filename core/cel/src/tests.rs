@@ -1,0 +1,101 @@
+use super::*;
+
+fn run(source: &str) -> std::result::Result<Value, EvalError> {
+    let json = object::json!({
+        "spec": {"replicas": 3, "name": "web", "items": ["a1", "a2"], "tags": {"x": "y"}, "my-key": 1, "float": 1.5},
+        "empty": {}, "none": null,
+    });
+    let activation = Activation::new().with("self", Value::from_json(&json)).with("oldSelf", Value::Optional(None));
+    let program = Program::compile(source, &["self", "oldSelf"]).unwrap_or_else(|e| panic!("{e}"));
+    program.run(&activation, &mut 100_000)
+}
+
+/// Each expression is true.
+#[test]
+fn what_holds() {
+    for source in [
+        "self.spec.replicas == 3 && self.spec.name == 'web'",
+        "1 + 2 * 3 == 7 && (1 + 2) * 3 == 9 && 7 / 2 == 3 && -7 % 3 == -1 && 2u + 3u == 5u && 1.5 + 1.5 == 3.0",
+        "1 == 1.0 && 1u == 1 && 2 > 1.5 && 'a' < 'b' && [1, 2] == [1.0, 2.0] && {'a': 1} == {'a': 1}",
+        "has(self.spec.name) && !has(self.spec.nope) && 'x' in self.spec.tags && 'a1' in self.spec.items",
+        "self.spec.items.all(x, x.startsWith('a')) && self.spec.items.exists(x, x.endsWith('2'))",
+        "self.spec.items.exists_one(x, x == 'a1') && self.spec.items.map(x, x.size()) == [2, 2]",
+        "self.spec.items.map(x, x == 'a2', x + '!') == ['a2!'] && self.spec.items.filter(x, x > 'a1').size() == 1",
+        "self.spec.items.all(i, x, i < 2 && x.size() == 2) && self.spec.tags.all(k, k == 'x')",
+        "self.spec.replicas > 2 ? true : self.nope",
+        "false || true || self.nope == 1",
+        "self.nope == 1 || true",
+        "!(self.nope == 1 && false)",
+        "!oldSelf.hasValue() && oldSelf.orValue(5) == 5 && optional.of(1).value() == 1",
+        "self.?spec.?name.orValue('x') == 'web' && self.?nope.?name.orValue('x') == 'x' && self[?'nope'].hasValue() == false",
+        "optional.of(2).optMap(x, x * 2).value() == 4",
+        "cel.bind(n, self.spec.replicas, n * n) == 9",
+        "'Hello'.lowerAscii() == 'hello' && 'a,b'.split(',') == ['a', 'b'] && ['a', 'b'].join('-') == 'a-b'",
+        "'abc'.substring(1) == 'bc' && 'abc'.charAt(1) == 'b' && 'abcb'.indexOf('b') == 1 && 'abcb'.lastIndexOf('b') == 3",
+        "'a-b-c'.replace('-', '+') == 'a+b+c' && ' x '.trim() == 'x' && 'é'.size() == 1",
+        "'web-1'.matches('^[a-z]+-[0-9]+$') && 'a1b22'.find('[0-9]+') == '1' && 'a1b22'.findAll('[0-9]+') == ['1', '22']",
+        "'%s has %d'.format(['x', 3]) == 'x has 3' && '%.2f'.format([1.5]) == '1.50'",
+        "int('5') == 5 && string(5) == '5' && double('1.5') == 1.5 && uint(5) == 5u && type(1) == int && type('') == string",
+        "timestamp('2020-01-02T03:04:05Z').getFullYear() == 2020 && timestamp('2020-01-02T03:04:05Z').getDayOfWeek() == 4",
+        "timestamp('2020-01-02T00:00:00Z') - timestamp('2020-01-01T00:00:00Z') == duration('24h') && duration('90m').getHours() == 1",
+        "quantity('1Gi').isGreaterThan(quantity('1000Mi')) && quantity('500m').add(quantity('500m')) == quantity('1') && isQuantity('1k')",
+        "ip('10.0.0.1').family() == 4 && cidr('10.0.0.0/8').containsIP('10.1.2.3') && !isIP('x') && isCIDR('::/0')",
+        "url('https://a.io:8080/p?q=1').getHost() == 'a.io:8080' && url('https://a.io:8080/p').getPort() == '8080' && !isURL('x y')",
+        "[3, 1, 2].max() == 3 && [1, 2].sum() == 3 && [1, 2].isSorted() && [[1], [2]].flatten() == [1, 2]",
+        "sets.contains([1, 2], [2]) && sets.equivalent([1, 2], [2, 1, 1]) && math.greatest(1, 5, 3) == 5",
+        "self.spec.my__dash__key == 1 && b'ab'.size() == 2 && r'\\d' == '\\\\d' && \"\"\"x\"\"\" == 'x'",
+        "self.none == null && self.spec.float == 1.5 && dyn([1, 'a'])[1] == 'a' && {'a': 1}.map(k, k) == ['a']",
+    ] {
+        match run(source) {
+            Ok(Value::Bool(true)) => {}
+            other => panic!("{source}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_fails_says_why() {
+    for (source, why) in [
+        ("self.nope", "no such key: nope"),
+        ("self.spec.items[5]", "index out of bounds: 5"),
+        ("1 / 0", "division by zero"),
+        ("9223372036854775807 + 1", "integer overflow"),
+        ("'a' + 1", "no such overload"),
+        ("oldSelf.value()", "optional.none() dereference"),
+        ("self.spec.replicas.size()", "no such overload"),
+        ("'x'.matches('(')", "error parsing regexp: `(`"),
+        ("int('x')", "type conversion error from 'string' to 'int'"),
+    ] {
+        assert_eq!(run(source).unwrap_err().to_string(), why, "{source}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_says_where() {
+    let refused = |source: &str| Program::compile(source, &["self"]).unwrap_err().to_string();
+    assert_eq!(
+        refused("self.a == nope"),
+        "ERROR: <input>:1:11: undeclared reference to 'nope' (in container '')\n | self.a == nope\n | ..........^"
+    );
+    for source in ["1 +", "(", "self.", "'abc", "a b", "@", "has(self)", "[1", "{1:2", "self.all(x)", "x.all(1, 2)", "1 = 2"] {
+        assert!(Program::compile(source, &["self"]).is_err(), "{source}");
+    }
+    let deep = format!("{}1{}", "(".repeat(500), ")".repeat(500));
+    assert!(refused(&deep).contains("recursion limit"));
+}
+
+#[test]
+fn every_expression_ends() {
+    let source = "[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [1,2,3,4,5,6,7,8,9,10].all(c, a + b + c > 0)))";
+    let program = Program::compile(source, &[]).unwrap();
+    let mut budget = 1_000;
+    let stopped = program.run(&Activation::new(), &mut budget).unwrap_err();
+    assert_eq!((stopped.to_string().as_str(), budget), ("operation cancelled: actual cost limit exceeded", 0));
+    assert!(matches!(program.run(&Activation::new(), &mut 100_000), Ok(Value::Bool(true))));
+}
+
+#[test]
+fn names_that_are_used() {
+    let program = Program::compile("self.all(oldSelf, oldSelf > 1)", &["self", "oldSelf"]).unwrap();
+    assert!(program.uses("self") && !program.uses("oldSelf"), "a loop's own variable hides the other");
+}
