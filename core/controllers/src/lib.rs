@@ -16,6 +16,7 @@ mod manager;
 mod namespace;
 mod node;
 mod pod;
+mod policy_status;
 mod protection;
 mod queue;
 mod quota;

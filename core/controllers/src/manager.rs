@@ -9,7 +9,8 @@ use crate::context::Context;
 use crate::index::Index;
 use crate::queue::WorkQueue;
 use crate::{
-    deployment, disruption, endpoints, garbage, namespace, node, protection, quota, replicaset, root_ca, service_account,
+    deployment, disruption, endpoints, garbage, namespace, node, policy_status, protection, quota, replicaset, root_ca,
+    service_account,
 };
 
 /// What the controllers must be told.
@@ -82,6 +83,7 @@ impl Manager {
             ("node-ipam-controller", Box::new(node::NodeIpamController)),
             ("disruption-controller", Box::new(disruption::DisruptionController)),
             ("resourcequota-controller", Box::new(quota::ResourceQuotaController)),
+            ("validatingadmissionpolicy-status-controller", Box::new(policy_status::PolicyStatusController)),
             ("persistentvolumeclaim-protection-controller", Box::new(protection::PvcProtectionController)),
             ("persistentvolume-protection-controller", Box::new(protection::PvProtectionController)),
             ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),

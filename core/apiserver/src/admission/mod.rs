@@ -7,6 +7,7 @@ mod limit_ranger;
 mod namespace;
 mod pod;
 mod pod_security;
+mod policy;
 pub mod quota;
 mod runtime_class;
 mod storage;
@@ -40,6 +41,8 @@ pub struct Attributes<'a> {
     pub user: &'a UserInfo,
     /// What it was before; `None` for a create.
     pub old: Option<&'a Value>,
+    /// Whether nothing is to be changed.
+    pub dry_run: bool,
 }
 
 impl Attributes<'_> {
@@ -75,7 +78,7 @@ const fn plugin(name: &'static str, mutate: Option<Mutate>, validate: Option<Val
 }
 
 /// The plugins that are on by default, in their order.
-const PLUGINS: [Plugin; 12] = [
+const PLUGINS: [Plugin; 13] = [
     plugin("NamespaceLifecycle", Some(namespace::lifecycle), None),
     plugin("LimitRanger", Some(limit_ranger::mutate), Some(limit_ranger::validate)),
     plugin("ServiceAccount", Some(pod::service_account), None),
@@ -87,6 +90,7 @@ const PLUGINS: [Plugin; 12] = [
     plugin("StorageObjectInUseProtection", Some(storage::in_use_protection), None),
     plugin("RuntimeClass", Some(runtime_class::mutate), None),
     plugin("DefaultIngressClass", Some(storage::default_ingress_class), None),
+    plugin("ValidatingAdmissionPolicy", None, Some(policy::validate)),
     plugin("ResourceQuota", None, Some(quota::validate)),
 ];
 

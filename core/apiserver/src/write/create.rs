@@ -55,7 +55,8 @@ impl ApiServer {
         self.name_object(target, &mut object)?;
         stamp(&mut object, &self.rng.uuid(), now);
         let named = str_at(&object, &["metadata", "name"]).to_owned();
-        let attributes = Attributes { operation: Operation::Create, target, name: &named, user, old: None };
+        let attributes =
+            Attributes { operation: Operation::Create, target, name: &named, user, old: None, dry_run: options.dry_run };
         admission::mutate(self, &attributes, &mut object)?;
         strategy::prepare_for_create(self, resource, &mut object)?;
         // What the strategy reset is complete again, and some defaults follow from what it set.

@@ -5,7 +5,7 @@ use object::{ApiError, Result, Time, Value, json};
 use store::Object;
 
 use super::Target;
-use crate::admission;
+use crate::admission::{self, Attributes, Operation};
 use crate::convert;
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
@@ -46,12 +46,21 @@ pub struct DeleteOptions {
 
 impl ApiServer {
     /// Deletes an object, or begins to. Returns the object while it is still there, else a Status.
-    pub(crate) fn delete(&mut self, now: Time, _user: &UserInfo, target: &Target, options: &DeleteOptions) -> Result<Value> {
+    pub(crate) fn delete(&mut self, now: Time, user: &UserInfo, target: &Target, options: &DeleteOptions) -> Result<Value> {
         admission::delete(target)?;
         let old = self.stored(target)?;
         check_preconditions(target, &old, &options.preconditions)?;
         let mut object = old.value();
         let before = object.clone();
+        let attributes = Attributes {
+            operation: Operation::Delete,
+            target,
+            name: &target.name,
+            user,
+            old: Some(&before),
+            dry_run: options.dry_run,
+        };
+        admission::validate(self, &attributes, &Value::Null)?;
         let grace = strategy::grace_period(&target.resource, &object, options.grace_period_seconds);
         set_propagation_finalizers(&mut object, options.propagation);
         let finalizers = value::list_at(&object, &["metadata", "finalizers"]).len()

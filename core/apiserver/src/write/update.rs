@@ -58,7 +58,14 @@ impl ApiServer {
         // A custom resource must fulfil the schema of the version it was sent in.
         let sent = resource.custom.as_ref().filter(|_| !convert::is_storage_version(resource)).map(|_| new.clone());
         let mut new = convert::to_storage(resource, new);
-        let attributes = Attributes { operation: Operation::Update, target, name: &target.name, user, old: Some(&before) };
+        let attributes = Attributes {
+            operation: Operation::Update,
+            target,
+            name: &target.name,
+            user,
+            old: Some(&before),
+            dry_run: options.dry_run,
+        };
         admission::mutate(self, &attributes, &mut new)?;
         strategy::prepare_for_update(self, resource, &target.subresource, &before, &mut new)?;
         if new == before {
