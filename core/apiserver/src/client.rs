@@ -6,6 +6,7 @@ use store::Store;
 use crate::auth::{self, Attributes};
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
+use crate::strategy;
 use crate::write::{DeleteOptions, PatchKind, Target, Write, WriteOptions};
 
 /// A resource by its names.
@@ -61,6 +62,12 @@ impl<'a> Client<'a> {
         let target = self.target(gvr, namespace, name, "status")?;
         let object = canonical(&target, object)?;
         self.write("update", &target, |api, write| api.update(write, object))
+    }
+
+    /// Takes finalizers from a Namespace's spec, which is done through a subresource of its own.
+    pub fn finalize(&mut self, namespace: &str, object: Value) -> Result<Value> {
+        let target = self.target(&gvr("", "v1", "namespaces"), "", namespace, "finalize")?;
+        self.write("update", &target, |api, write| strategy::subresource::finalize(api, write, object))
     }
 
     /// Changes an object by a patch; `subresource` is empty or `status`.

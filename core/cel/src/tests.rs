@@ -99,3 +99,50 @@ fn names_that_are_used() {
     let program = Program::compile("self.all(oldSelf, oldSelf > 1)", &["self", "oldSelf"]).unwrap();
     assert!(program.uses("self") && !program.uses("oldSelf"), "a loop's own variable hides the other");
 }
+
+/// Damaged expressions are refused or computed, but never panic and never run away.
+#[test]
+fn nothing_panics() {
+    let sources = [
+        "self.spec.items.all(x, x.startsWith('a')) && self.spec.replicas > 2 ? [1, 2u, -3.5e2][0] : {'a': b'\\x41'}",
+        "cel.bind(n, self.?spec[?'name'].orValue(\"x\"), '%s %.2f'.format([n, 1.5])).matches('^[a-z]+$')",
+        "timestamp('2020-01-02T03:04:05Z') - duration('1h30m') > quantity('1Gi').add(1) || cidr('10.0.0.0/8').containsIP('::1')",
+        "self.spec.items.map(i, x, i > 0, x.substring(1, 2).replace('a', 'b').split(',').join('-')).exists_one(y, y in [''])",
+    ];
+    let pieces = [
+        "(",
+        ")",
+        "[",
+        "]",
+        "'",
+        "\"",
+        ".",
+        "?",
+        "-",
+        "!",
+        "&&",
+        "99999999999999999999",
+        "\\u{1F600}",
+        "é",
+        "\0",
+        "self",
+        "1e999",
+    ];
+    let mut rng = object::Rng::new(7);
+    let json = object::json!({"spec": {"replicas": 3, "name": "web", "items": ["a1", "é"]}});
+    let activation = Activation::new().with("self", Value::from_json(&json));
+    for round in 0..20_000_u64 {
+        let mut chars: Vec<char> = sources[(round % 4) as usize].chars().collect();
+        for _ in 0..=rng.below(3) {
+            let at = rng.below(chars.len() as u64 + 1) as usize;
+            let end = (at + rng.below(4) as usize).min(chars.len());
+            let piece: Vec<char> = pieces[rng.below(pieces.len() as u64) as usize].chars().collect();
+            chars.splice(at..end, piece);
+        }
+        let source: String = chars.into_iter().collect();
+        if let Ok(program) = Program::compile(&source, &["self"]) {
+            let mut budget = 10_000;
+            drop(program.run(&activation, &mut budget));
+        }
+    }
+}

@@ -48,7 +48,7 @@ impl Controller for NamespaceController {
         if left.is_empty() {
             let mut empty = value;
             value::set(&mut empty, &["spec", "finalizers"], Vec::<Value>::new());
-            let done = cx.client().create_subresource(&gvr("", "v1", "namespaces"), "", &key.name, "finalize", empty);
+            let done = cx.client().finalize(&key.name, empty);
             return match done {
                 Err(error) if !error.is_not_found() => Err(error),
                 _ => Ok(()),

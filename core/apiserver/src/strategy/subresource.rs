@@ -14,7 +14,6 @@ pub fn create(api: &mut ApiServer, write: &Write<'_>, body: Value) -> Result<Val
     match (&*target.resource.gvr.resource, target.subresource.as_str()) {
         ("pods", "binding") => bind(api, write, &body),
         ("pods", "eviction") => eviction::evict(api, write, &body),
-        ("namespaces", "finalize") => finalize(api, write, body),
         ("serviceaccounts", "token") => auth::token::request(api, write, body),
         _ => Err(ApiError::method_not_allowed()),
     }

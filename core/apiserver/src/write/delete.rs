@@ -68,6 +68,10 @@ impl ApiServer {
             + usize::from(strategy::waits_for_instances(&target.resource));
         if grace > 0 || finalizers > 0 {
             begin_deletion(&mut object, now, grace);
+            // Namespaces go in their own way, and know no grace.
+            if strategy::namespace_finalizers(&object) > 0 {
+                value::remove(&mut object, &["metadata", "deletionGracePeriodSeconds"]);
+            }
             strategy::begin_deletion(&target.resource, &mut object, now);
             if object != before && !options.dry_run {
                 object = self.commit(old.key.clone(), object).value();

@@ -120,3 +120,49 @@ fn requests_are_counted_by_what_they_asked() {
     assert!(!text.contains("made-up-names"), "nobody makes labels up");
     assert!(text.contains("apiserver_storage_objects{resource=\"namespaces\"} 4"));
 }
+
+#[test]
+fn policies_deny_warn_and_take_parameters() {
+    let mut server = server();
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let rules =
+        json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"]}]);
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "size"},
+        "spec": {
+            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+            "matchConstraints": {"resourceRules": rules},
+            "matchConditions": [{"name": "not-exempt", "expression": "object.metadata.name != 'exempt'"}],
+            "variables": [{"name": "count", "expression": "has(object.data) ? object.data.size() : 0"}],
+            "validations": [{"expression": "variables.count <= int(params.data.most)", "messageExpression": "'at most ' + params.data.most"}],
+        },
+    });
+    assert_eq!(server.post(&format!("{group}/validatingadmissionpolicies"), policy).0, 201);
+    server.post(
+        "/api/v1/namespaces/default/configmaps",
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "limit"}, "data": {"most": "1"}}),
+    );
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "team"},
+        "spec": {
+            "policyName": "size", "validationActions": ["Deny"],
+            "paramRef": {"name": "limit", "namespace": "default", "parameterNotFoundAction": "Deny"},
+            "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "team"}}},
+        },
+    });
+    assert_eq!(server.post(&format!("{group}/validatingadmissionpolicybindings"), binding).0, 201);
+    let map =
+        |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "1", "b": "2"}});
+    let refused = server.post("/api/v1/namespaces/team/configmaps", map("x"));
+    assert_eq!((refused.0, &refused.1["reason"]), (422, &json!("Invalid")));
+    let why = "configmaps \"x\" is forbidden: ValidatingAdmissionPolicy 'size' with binding 'team' denied request: at most 1";
+    assert_eq!(refused.1["message"], why);
+    assert_eq!(message(server.post("/api/v1/namespaces/team/configmaps", map("exempt"))), "accepted");
+    assert_eq!(message(server.post("/api/v1/namespaces/default/configmaps", map("elsewhere"))), "accepted");
+    server.ask("DELETE", "/api/v1/namespaces/default/configmaps/limit", Value::Null);
+    let refused = message(server.post("/api/v1/namespaces/team/configmaps", map("y")));
+    assert!(
+        refused.ends_with("failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"),
+        "{refused}"
+    );
+}

@@ -123,3 +123,51 @@ fn versions_share_objects_and_old_ones_warn() {
     let object: Value = serde_json::from_slice(body).unwrap();
     assert_eq!((&object["apiVersion"], &object["spec"]["schedule"]), (&json!("a.io/v1beta1"), &json!("daily")));
 }
+
+#[test]
+fn rules_judge_values_and_changes() {
+    let mut server = Server::new();
+    let mut ruled = definition("backups", "Backup");
+    let schema = &mut ruled["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    schema["x-kubernetes-validations"] = json!([
+        {"rule": "self.keep <= 10", "messageExpression": "'at most 10, not ' + string(self.keep)", "fieldPath": ".keep"},
+        {"rule": "self.schedule == oldSelf.schedule", "message": "schedule is immutable", "reason": "FieldValueForbidden"},
+    ]);
+    assert_eq!(server.post(DEFINITIONS, ruled.clone()).0, 201);
+    let mut many = backup("a");
+    many["spec"]["keep"] = json!(11);
+    assert_eq!(
+        server.post(BACKUPS, many).1["message"],
+        "Backup.a.io \"a\" is invalid: spec.keep: Invalid value: at most 10, not 11"
+    );
+    assert_eq!(server.post(BACKUPS, backup("a")).0, 201, "a rule about a change does not hold back a create");
+    let merge = [("content-type", "application/merge-patch+json")];
+    let patch = |spec: Value| json!({"spec": spec}).to_string();
+    let outputs = server.send("PATCH", &format!("{BACKUPS}/a"), &merge, patch(json!({"schedule": "hourly"})).as_bytes());
+    let refused = crate::answer(&outputs);
+    assert_eq!(refused.1["message"], "Backup.a.io \"a\" is invalid: spec: Forbidden: schedule is immutable");
+    let unreadable = &mut ruled["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    unreadable["x-kubernetes-validations"] = json!([{"rule": "self.keep <="}]);
+    ruled["metadata"]["name"] = json!("others.a.io");
+    ruled["spec"]["names"] = json!({"plural": "others", "kind": "Other"});
+    let refused = server.post(DEFINITIONS, ruled);
+    let message = refused.1["message"].as_str().unwrap_or_default();
+    assert!(refused.0 == 422 && message.contains("compilation failed: ERROR: <input>:1:13: Syntax error"), "{message}");
+}
+
+#[test]
+fn what_was_wrong_before_does_not_hold_back_other_changes() {
+    let mut server = Server::new();
+    server.post(DEFINITIONS, definition("backups", "Backup"));
+    server.post(BACKUPS, backup("a"));
+    let stricter = json!([{"op": "add", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/schedule/maxLength", "value": 2}]);
+    let json_patch = [("content-type", "application/json-patch+json")];
+    server.send("PATCH", &format!("{DEFINITIONS}/backups.a.io"), &json_patch, stricter.to_string().as_bytes());
+    let merge = [("content-type", "application/merge-patch+json")];
+    let change = |server: &mut Server, spec: Value| {
+        let outputs = server.send("PATCH", &format!("{BACKUPS}/a"), &merge, json!({"spec": spec}).to_string().as_bytes());
+        crate::answer(&outputs).0
+    };
+    assert_eq!(change(&mut server, json!({"keep": 5})), 200, "the schedule is too long, but it was so before");
+    assert_eq!(change(&mut server, json!({"schedule": "weekly"})), 422);
+}

@@ -1,0 +1,99 @@
+//! Ends of things: each controller does its part with the rights of its own role and no others.
+
+mod support;
+
+use apiserver::gvr;
+use object::{Value, json};
+use support::{World, deployment, deployments};
+
+fn core(resource: &str) -> object::GroupVersionResource {
+    gvr("", "v1", resource)
+}
+
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/>
+#[test]
+fn a_deleted_namespace_takes_everything_with_it() {
+    let mut world = World::new();
+    world.create(&core("namespaces"), json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}}));
+    world.settle();
+    let mut web = deployment("web", 2, "img:1");
+    web["metadata"]["namespace"] = json!("team");
+    world.create(&deployments(), web);
+    world.settle();
+    assert!(world.list(&core("pods")).iter().any(|pod| pod["metadata"]["namespace"] == "team"));
+    world.delete(&core("namespaces"), "", "team", &Default::default());
+    world.settle();
+    assert_eq!(world.get(&core("namespaces"), "", "team"), None);
+    let left: Vec<Value> = world
+        .list(&core("pods"))
+        .into_iter()
+        .chain(world.list(&core("configmaps")))
+        .filter(|o| o["metadata"]["namespace"] == "team")
+        .collect();
+    assert_eq!(left, Vec::<Value>::new());
+}
+
+/// <https://kubernetes.io/docs/concepts/storage/persistent-volumes/#storage-object-in-use-protection>
+#[test]
+fn a_claim_in_use_stays_until_its_pod_is_gone() {
+    let mut world = World::new();
+    world.settle();
+    let spec =
+        json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "none"});
+    let claims = core("persistentvolumeclaims");
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "default"}, "spec": spec});
+    world.create(&claims, claim);
+    let volumes = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+    let spec = json!({"containers": [{"name": "c", "image": "i"}], "volumes": volumes});
+    world.create(
+        &core("pods"),
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "user", "namespace": "default"}, "spec": spec}),
+    );
+    world.delete(&claims, "default", "data", &Default::default());
+    world.settle();
+    let waiting = world.get(&claims, "default", "data").expect("it is in use");
+    assert!(waiting["metadata"]["deletionTimestamp"].is_string());
+    world.delete(&core("pods"), "default", "user", &Default::default());
+    world.settle();
+    assert_eq!(world.get(&claims, "default", "data"), None);
+}
+
+/// <https://kubernetes.io/docs/concepts/policy/resource-quotas/>
+#[test]
+fn a_quota_says_what_is_used() {
+    let mut world = World::new();
+    world.settle();
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "default"},
+        "spec": {"hard": {"pods": "10", "requests.cpu": "2"}}});
+    world.create(&core("resourcequotas"), quota);
+    let container = json!({"name": "c", "image": "i", "resources": {"requests": {"cpu": "300m"}}});
+    for name in ["a", "b"] {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": {"containers": [container]}});
+        world.create(&core("pods"), pod);
+    }
+    world.settle();
+    let used = |world: &mut World| world.get(&core("resourcequotas"), "default", "q").unwrap()["status"]["used"].clone();
+    assert_eq!(used(&mut world), json!({"pods": "2", "requests.cpu": "600m"}));
+    world.delete(&core("pods"), "default", "a", &Default::default());
+    world.settle();
+    assert_eq!(used(&mut world), json!({"pods": "1", "requests.cpu": "300m"}));
+}
+
+/// <https://kubernetes.io/docs/tasks/run-application/configure-pdb/>
+#[test]
+fn a_budget_follows_its_deployment() {
+    let mut world = World::new();
+    world.settle();
+    world.create(&deployments(), deployment("web", 4, "img:1"));
+    let selector = json!({"matchLabels": {"app": "web"}});
+    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "p", "namespace": "default"},
+        "spec": {"maxUnavailable": "25%", "selector": selector}});
+    world.create(&gvr("policy", "v1", "poddisruptionbudgets"), budget);
+    world.settle();
+    world.run_pods();
+    world.settle();
+    let status = world.get(&gvr("policy", "v1", "poddisruptionbudgets"), "default", "p").unwrap()["status"].clone();
+    let numbers = ["expectedPods", "desiredHealthy", "currentHealthy", "disruptionsAllowed"].map(|key| status[key].clone());
+    assert_eq!(numbers, [json!(4), json!(3), json!(4), json!(1)]);
+    assert_eq!(status["conditions"][0]["reason"], "SufficientPods");
+}
