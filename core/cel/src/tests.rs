@@ -1,3 +1,5 @@
+//! What expressions mean, how they fail, and that they end.
+
 use super::*;
 
 fn run(source: &str) -> std::result::Result<Value, EvalError> {

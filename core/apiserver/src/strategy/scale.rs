@@ -108,9 +108,54 @@ pub fn update(api: &mut ApiServer, write: &Write<'_>, scale: &Value) -> Result<V
 pub fn patch(api: &mut ApiServer, write: &Write<'_>, kind: PatchKind, patch: Value) -> Result<Value> {
     let mut scale = get(api, write.target)?;
     match kind {
+        PatchKind::Apply => return apply(api, write, &patch),
         PatchKind::Json => object::patch::json::apply(&mut scale, &patch)?,
-        // A Scale has no lists, so all merges are one.
-        PatchKind::Merge | PatchKind::Strategic | PatchKind::Apply => object::patch::merge::apply(&mut scale, patch)?,
+        // A Scale has no lists, so both merges are one.
+        PatchKind::Merge | PatchKind::Strategic => object::patch::merge::apply(&mut scale, patch)?,
+    }
+    if let Some(wrong) = at(&scale, &["spec", "replicas"]).filter(|replicas| !replicas.is_null() && !replicas.is_i64()) {
+        let found = object::patch::go_type_name(wrong);
+        let why = format!("json: cannot unmarshal {found} into Go struct field ScaleSpec.spec.replicas of type int32");
+        return Err(crate::write::refused_patch("<object>", &why));
     }
     update(api, write, &scale)
+}
+
+/// Server-side apply of a Scale: ownership is that of the object's own field.
+fn apply(api: &mut ApiServer, write: &Write<'_>, scale: &Value) -> Result<Value> {
+    let target = write.target;
+    let old = api.stored(target)?;
+    let live = api.get(target)?;
+    let name = str_at(scale, &["metadata", "name"]);
+    if !name.is_empty() && name != target.name {
+        let message = format!("the name of the object ({name}) does not match the name on the URL ({})", target.name);
+        return Err(ApiError::bad_request(message));
+    }
+    let kind = &target.resource.kind;
+    let mut configuration = json!({
+        "apiVersion": kind.api_version(), "kind": &*kind.kind,
+        "metadata": {"name": target.name, "namespace": target.namespace},
+    });
+    if target.namespace.is_empty() {
+        value::remove(&mut configuration, &["metadata", "namespace"]);
+    }
+    if let Some(replicas) = at(scale, &["spec", "replicas"]) {
+        match custom(target) {
+            Some(paths) => {
+                let path: Vec<&str> = paths.spec_replicas.iter().map(String::as_str).collect();
+                value::set(&mut configuration, &path, replicas.clone());
+            }
+            None => value::set(&mut configuration, &["spec", "replicas"], replicas.clone()),
+        }
+    }
+    let applied = schema::apply::apply(Some(&live), configuration, &crate::write::writer(write), write.options.force);
+    // Owners are named in the version of the Scale.
+    let applied = applied.map_err(|mut error| {
+        let (own, scale) = (format!("using {}", kind.api_version()), "using autoscaling/v1");
+        error.message = error.message.replace(&own, scale);
+        error.details.causes.iter_mut().for_each(|cause| cause.message = cause.message.replace(&own, scale));
+        error
+    })?;
+    let changed = api.replace(write, &old, old.value(), applied.object, true)?;
+    scale_of(target, &changed)
 }

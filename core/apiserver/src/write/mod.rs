@@ -20,6 +20,7 @@ use crate::server::ApiServer;
 
 pub use delete::{DeleteOptions, Preconditions, Propagation};
 pub use patch::PatchKind;
+pub(crate) use patch::refused as refused_patch;
 
 /// What a request is about.
 #[derive(Clone, Debug)]
@@ -83,7 +84,7 @@ fn validate(target: &Target, name: &str, object: &Value, old: Option<&Value>) ->
 }
 
 /// Who owns the fields that a write changes.
-fn writer<'a>(write: &Write<'a>) -> schema::apply::Writer<'a> {
+pub(crate) fn writer<'a>(write: &Write<'a>) -> schema::apply::Writer<'a> {
     let Write { now, target, options, .. } = *write;
     let resource = &target.resource;
     schema::apply::Writer {

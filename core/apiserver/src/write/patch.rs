@@ -85,7 +85,7 @@ impl ApiServer {
 }
 
 /// 422 for a patch whose result is no object of the kind.
-fn refused(quoted: &str, why: &str) -> Box<ApiError> {
+pub(crate) fn refused(quoted: &str, why: &str) -> Box<ApiError> {
     let cause = Cause::invalid("patch", &Value::from(quoted), why);
     let mut error = ApiError::invalid(&Default::default(), "", vec![cause]);
     error.details.kind.clear();

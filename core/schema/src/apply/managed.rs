@@ -217,7 +217,8 @@ fn encode_entry(entry: Entry) -> Value {
         "fieldsV1": Value::Null,
     });
     out["fieldsV1"] = Value::Object(entry.fields);
-    if let Some(time) = entry.time {
+    // Kubernetes translates what came through a scale to the object's own fields, and drops the time on the way.
+    if let Some(time) = entry.time.filter(|_| entry.subresource != "scale") {
         out["time"] = Value::from(time);
     }
     if !entry.subresource.is_empty() {
