@@ -16,6 +16,7 @@ mod strings;
 mod value;
 
 pub use eval::{Activation, EvalError};
+pub use strings::duration as parse_duration;
 pub use value::{Key, Value};
 
 use parser::Expr;

@@ -58,7 +58,7 @@ impl Format {
         match self {
             Format::DateTime => object::Time::parse(text).is_some(),
             Format::Date => text.len() == 10 && object::Time::parse(&format!("{text}T00:00:00Z")).is_some(),
-            Format::Duration => is_duration(text),
+            Format::Duration => cel::parse_duration(text).is_some(),
             Format::Ipv4 => text.parse::<Ipv4Addr>().is_ok(),
             Format::Ipv6 => text.parse::<Ipv6Addr>().is_ok(),
             Format::Cidr => is_cidr(text),
@@ -122,25 +122,6 @@ fn is_uuid(text: &str, version: Option<u8>) -> bool {
     let well_formed = digits.len() == 32 && digits.iter().all(u8::is_ascii_hexdigit);
     let said = digits.get(12).and_then(|b| char::from(*b).to_digit(16));
     well_formed && version.is_none_or(|version| said == Some(u32::from(version)))
-}
-
-/// Go's durations: `1h30m`, `-1.5s`, `0`.
-fn is_duration(text: &str) -> bool {
-    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if rest == "0" {
-        return true;
-    }
-    if rest.is_empty() {
-        return false;
-    }
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
-        let (number, tail) = rest.split_at(digits);
-        let unit = ["ns", "us", "µs", "ms", "s", "m", "h"].iter().filter(|unit| tail.starts_with(**unit)).max_by_key(|u| u.len());
-        let (Ok(_), Some(unit)) = (number.parse::<f64>(), unit) else { return false };
-        rest = tail.strip_prefix(unit).unwrap_or_default();
-    }
-    true
 }
 
 #[cfg(test)]

@@ -190,10 +190,7 @@ fn convert(schema: &Structural, value: &Value) -> CelValue {
             Some(Format::Byte) => {
                 crate::base64::decode(text).map_or_else(|| CelValue::from(text.as_str()), |bytes| CelValue::Bytes(bytes.into()))
             }
-            Some(Format::Duration) => Program::compile("duration(self)", &["self"])
-                .ok()
-                .and_then(|program| program.run(&Activation::new().with("self", text.as_str().into()), &mut 100).ok())
-                .unwrap_or_else(|| CelValue::from(text.as_str())),
+            Some(Format::Duration) => cel::parse_duration(text).map_or_else(|| CelValue::from(text.as_str()), CelValue::Duration),
             _ => CelValue::from(text.as_str()),
         },
         Value::Number(number) if schema.kind == "number" => CelValue::Double(number.as_f64().unwrap_or_default()),
