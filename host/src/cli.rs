@@ -142,6 +142,12 @@ fn ensure_precompiled(install: &Install) -> Result<()> {
 
 fn up(arguments: Up) -> Result<()> {
     let begin = Instant::now();
+    let names = cluster::controller_names();
+    // A name with a slip would leave a controller running beside the one that is to take its place.
+    if let Some(unknown) = arguments.controllers.iter().find(|c| *c != "*" && !names.contains(&c.strip_prefix('-').unwrap_or(c)))
+    {
+        anyhow::bail!("--controllers: {unknown:?} is not in the list of known controllers: {}", names.join(", "));
+    }
     let install = Install::find()?;
     if arguments.engine == Kind::Wasm {
         ensure_precompiled(&install)?;

@@ -12,4 +12,5 @@ pub mod trace;
 pub mod wire;
 
 pub use cluster::Cluster;
+pub use controllers::controller_names;
 pub use wire::{Config, Input, Output, Record, Request, StepInput, StepOutput, StreamId};

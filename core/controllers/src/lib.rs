@@ -24,6 +24,6 @@ mod replicaset;
 mod root_ca;
 mod service_account;
 
-pub use manager::{Manager, Settings};
+pub use manager::{Manager, Settings, controller_names};
 pub use pod::PodView;
 pub use queue::WorkQueue;

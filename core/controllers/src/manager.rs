@@ -25,10 +25,18 @@ pub struct Settings {
     pub controllers: Vec<String>,
 }
 
-/// Whether a list of names and exceptions means this controller.
+/// Whether a list of names and exceptions means this controller. The first entry that names it counts.
 fn is_enabled(name: &str, wanted: &[String]) -> bool {
-    let named = |text: &str| wanted.iter().any(|entry| entry == text);
-    !named(&format!("-{name}")) && (named(name) || named("*"))
+    let said = wanted.iter().find_map(|entry| match entry.strip_prefix('-') {
+        Some(other) => (other == name).then_some(false),
+        None => (entry == name).then_some(true),
+    });
+    said.unwrap_or_else(|| wanted.iter().any(|entry| entry == "*"))
+}
+
+/// The names that such a list may hold.
+pub fn controller_names() -> Vec<&'static str> {
+    all().into_iter().map(|(name, _)| name).collect()
 }
 
 impl Default for Settings {
@@ -56,6 +64,28 @@ struct Running {
     queue: WorkQueue,
 }
 
+/// All controllers, as kube-controller-manager calls them; their service accounts have names of their own.
+fn all() -> Vec<(&'static str, Box<dyn Controller + Send>)> {
+    vec![
+        ("namespace-controller", Box::new(namespace::NamespaceController)),
+        ("serviceaccount-controller", Box::new(service_account::ServiceAccountController)),
+        ("root-ca-certificate-publisher-controller", Box::new(root_ca::RootCaPublisher)),
+        ("deployment-controller", Box::new(deployment::DeploymentController)),
+        ("replicaset-controller", Box::new(replicaset::ReplicaSetController)),
+        ("endpointslice-controller", Box::new(endpoints::EndpointSliceController)),
+        ("endpoints-controller", Box::new(endpoints::EndpointsController)),
+        ("node-lifecycle-controller", Box::new(node::NodeLifecycleController::default())),
+        ("node-ipam-controller", Box::new(node::NodeIpamController)),
+        ("disruption-controller", Box::new(disruption::DisruptionController)),
+        ("resourcequota-controller", Box::new(quota::ResourceQuotaController)),
+        ("validatingadmissionpolicy-status-controller", Box::new(policy_status::PolicyStatusController)),
+        ("persistentvolumeclaim-protection-controller", Box::new(protection::PvcProtectionController)),
+        ("persistentvolume-protection-controller", Box::new(protection::PvProtectionController)),
+        ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),
+        ("pod-garbage-collector-controller", Box::new(node::PodGarbageCollector)),
+    ]
+}
+
 /// All controllers and how far they have followed the store.
 pub struct Manager {
     settings: Settings,
@@ -70,26 +100,7 @@ pub struct Manager {
 impl Manager {
     /// All controllers, at work from the first run on.
     pub fn new(settings: Settings) -> Self {
-        // As kube-controller-manager calls them; their service accounts have names of their own.
-        let controllers: Vec<(&str, Box<dyn Controller + Send>)> = vec![
-            ("namespace-controller", Box::new(namespace::NamespaceController)),
-            ("serviceaccount-controller", Box::new(service_account::ServiceAccountController)),
-            ("root-ca-certificate-publisher-controller", Box::new(root_ca::RootCaPublisher)),
-            ("deployment-controller", Box::new(deployment::DeploymentController)),
-            ("replicaset-controller", Box::new(replicaset::ReplicaSetController)),
-            ("endpointslice-controller", Box::new(endpoints::EndpointSliceController)),
-            ("endpoints-controller", Box::new(endpoints::EndpointsController)),
-            ("node-lifecycle-controller", Box::new(node::NodeLifecycleController::default())),
-            ("node-ipam-controller", Box::new(node::NodeIpamController)),
-            ("disruption-controller", Box::new(disruption::DisruptionController)),
-            ("resourcequota-controller", Box::new(quota::ResourceQuotaController)),
-            ("validatingadmissionpolicy-status-controller", Box::new(policy_status::PolicyStatusController)),
-            ("persistentvolumeclaim-protection-controller", Box::new(protection::PvcProtectionController)),
-            ("persistentvolume-protection-controller", Box::new(protection::PvProtectionController)),
-            ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),
-            ("pod-garbage-collector-controller", Box::new(node::PodGarbageCollector)),
-        ];
-        let running = controllers
+        let running = all()
             .into_iter()
             .filter(|(name, _)| is_enabled(name, &settings.controllers))
             .map(|(_, controller)| Running {
@@ -173,6 +184,7 @@ mod tests {
         for (wanted, enabled) in [
             (names(&["*"]), true),
             (names(&["*", "-namespace-controller"]), false),
+            (names(&["namespace-controller", "-namespace-controller"]), true),
             (names(&["namespace-controller"]), true),
             (names(&["deployment-controller"]), false),
             (names(&[]), false),

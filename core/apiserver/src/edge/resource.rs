@@ -61,7 +61,7 @@ impl ApiServer {
             return Err(ApiError::new(500, object::Reason::Unknown, why.to_string()));
         }
         match target.subresource.as_str() {
-            "" | "status" | "resize" | "ephemeralcontainers" => {
+            "" | "status" | "approval" | "resize" | "ephemeralcontainers" => {
                 let object = self.stored(target)?;
                 let bytes = render::stored(&target.resource, &object, edge.accept, edge.include(), edge.now);
                 Ok(Some(Answer::new(200, edge.accept.content_type(), bytes)))

@@ -3,6 +3,7 @@
 //! Kubernetes calls these the registry strategies (`PrepareForCreate`, `PrepareForUpdate`, `CheckGracefulDelete`).
 
 pub mod bootstrap;
+pub mod certificates;
 pub mod crd;
 pub mod eviction;
 pub mod job;
@@ -98,6 +99,10 @@ pub fn prepare_for_update(
     old: &Value,
     new: &mut Value,
 ) -> Result<()> {
+    if subresource == "approval" {
+        certificates::prepare_for_approval(old, new);
+        return Ok(());
+    }
     if subresource == "status" && resource.custom.is_some() {
         // Only the status, and who owns it.
         let (status, owners) = (value::remove(new, &["status"]), value::remove(new, &["metadata", "managedFields"]));

@@ -61,5 +61,9 @@ pub fn finalize(api: &mut ApiServer, write: &Write<'_>, body: Value) -> Result<V
     let old = api.stored(write.target)?;
     let mut new = old.value();
     value::set(&mut new, &["spec", "finalizers"], value::list_at(&body, &["spec", "finalizers"]).to_vec());
+    // What the sender says of the version holds here as everywhere.
+    if let Some(version) = at(&body, &["metadata", "resourceVersion"]) {
+        value::set(&mut new, &["metadata", "resourceVersion"], version.clone());
+    }
     api.replace(write, &old, old.value(), new, false)
 }

@@ -59,6 +59,9 @@ impl ApiServer {
             Attributes { operation: Operation::Create, target, name: &named, user, old: None, dry_run: options.dry_run };
         admission::mutate(self, &attributes, &mut object)?;
         strategy::prepare_for_create(self, resource, &mut object)?;
+        if strategy::certificates::is_request(resource) {
+            strategy::certificates::prepare_for_create(&mut object, user);
+        }
         // What the strategy reset is complete again, and some defaults follow from what it set.
         if resource.custom.is_none() {
             let stored_kind = self.registry.kind(&resource.storage.kind).unwrap_or(resource).clone();

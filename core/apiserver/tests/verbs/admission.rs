@@ -166,3 +166,21 @@ fn policies_deny_warn_and_take_parameters() {
         "{refused}"
     );
 }
+
+#[test]
+fn certificate_requests_name_their_maker_and_are_approved_by_a_door_of_their_own() {
+    let mut server = Server::new();
+    let target = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    let spec = json!({"request": "eA==", "signerName": "example.com/s", "usages": ["client auth"], "username": "somebody-else"});
+    let made = server.post(target, json!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "r"}, "spec": spec}));
+    assert_eq!((made.0, &made.1["spec"]["username"]), (201, &json!("admin")));
+    let mut approved = made.1.clone();
+    approved["status"] =
+        json!({"conditions": [{"type": "Approved", "status": "True", "reason": "Fine", "message": "m"}], "certificate": "eA=="});
+    assert_eq!(server.ask("PUT", &format!("{target}/r/approval"), approved.clone()).0, 200);
+    let stored = server.get(&format!("{target}/r/approval")).1;
+    assert_eq!(stored["status"]["conditions"][0]["type"], "Approved");
+    assert_eq!(stored["status"]["certificate"], Value::Null, "that is the signer's");
+    approved["spec"]["username"] = json!("other");
+    assert_eq!(server.ask("PUT", &format!("{target}/r"), approved).0, 409, "an old version");
+}
