@@ -46,7 +46,7 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
     if attributes.is("", "namespaces") {
         return namespace_labels(attributes, object);
     }
-    let is_pod = attributes.is("", "pods");
+    let is_pod = attributes.is_part_of("", "pods");
     let Some((metadata, spec)) = pod_of(attributes, object) else { return Ok(()) };
     // A change that pods are not judged by needs no new judgement.
     if is_pod && attributes.old.is_some_and(|old| old.get("spec") == object.get("spec")) {

@@ -10,7 +10,7 @@ use store::Key;
 use crate::client::gvr;
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
-use crate::write::{DeleteOptions, Preconditions, Target, Write};
+use crate::write::{DeleteOptions, Preconditions, Target, Write, check_preconditions};
 
 /// More pods than these cannot be waited for at once.
 const MOST_DISRUPTED: usize = 2000;
@@ -26,27 +26,33 @@ pub fn evict(api: &mut ApiServer, write: &Write<'_>, body: &Value) -> Result<Val
     let stored = api.stored(&pod)?;
     let current = stored.value();
     let dry_run = options.dry_run || list_at(body, &["deleteOptions", "dryRun"]).iter().any(|v| v == "All");
+    let text = |key: &str| at(body, &["deleteOptions", "preconditions", key]).and_then(Value::as_str).map(str::to_owned);
+    let preconditions = Preconditions { uid: text("uid"), resource_version: text("resourceVersion") };
     let ends_anyway = stored.meta.deletion_timestamp.is_some()
         || matches!(str_at(&current, &["status", "phase"]), "Succeeded" | "Failed" | "Pending");
     if !ends_anyway {
-        spend(api, write, &current, dry_run)?;
+        spend(api, write, &current, dry_run, || check_preconditions(&pod, &stored, &preconditions))?;
         if !dry_run {
             mark(api, write, &stored.key);
         }
     }
-    let text = |key: &str| at(body, &["deleteOptions", "preconditions", key]).and_then(Value::as_str).map(str::to_owned);
     let options = DeleteOptions {
         dry_run,
         grace_period_seconds: i64_at(body, &["deleteOptions", "gracePeriodSeconds"]),
-        preconditions: Preconditions { uid: text("uid"), resource_version: None },
+        // Saying in the status why the pod goes has made a new version of it.
+        preconditions: Preconditions { uid: preconditions.uid.clone(), resource_version: None },
         ..DeleteOptions::default()
     };
+    if ends_anyway {
+        check_preconditions(&pod, &stored, &preconditions)?;
+    }
     api.delete(now, user, &pod, &options)?;
     Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
 }
 
 /// Takes one disruption from the pod's budget, if it has one.
-fn spend(api: &mut ApiServer, write: &Write<'_>, pod: &Value, dry_run: bool) -> Result<()> {
+/// What else must hold is asked last, and before anything is spent.
+fn spend(api: &mut ApiServer, write: &Write<'_>, pod: &Value, dry_run: bool, check: impl Fn() -> Result<()>) -> Result<()> {
     let labels = object::meta::string_map(at(pod, &["metadata", "labels"]));
     let resource = GroupResource::new("policy", "poddisruptionbudgets");
     let budgets = api.store.list(&resource, Some(&write.target.namespace)).map(|budget| budget.value());
@@ -59,7 +65,7 @@ fn spend(api: &mut ApiServer, write: &Write<'_>, pod: &Value, dry_run: bool) -> 
         let why = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
         return Err(ApiError::new(500, Reason::Unknown, why));
     }
-    let Some(mut budget) = budgets.pop() else { return Ok(()) };
+    let Some(mut budget) = budgets.pop() else { return check() };
     let number = |key: &str| i64_at(&budget, &["status", key]).unwrap_or(0);
     let ready = list_at(pod, &["status", "conditions"])
         .iter()
@@ -68,7 +74,7 @@ fn spend(api: &mut ApiServer, write: &Write<'_>, pod: &Value, dry_run: bool) -> 
     let (desired, healthy) = (number("desiredHealthy"), number("currentHealthy"));
     // A pod that is not ready is no loss where there are enough others.
     if !ready && (always || healthy >= desired && desired > 0) {
-        return Ok(());
+        return check();
     }
     let name = str_at(&budget, &["metadata", "name"]).to_owned();
     if number("observedGeneration") < i64_at(&budget, &["metadata", "generation"]).unwrap_or(0) {
@@ -88,6 +94,7 @@ fn spend(api: &mut ApiServer, write: &Write<'_>, pod: &Value, dry_run: bool) -> 
         let why = format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently");
         return Err(too_many(&why));
     }
+    check()?;
     if dry_run {
         return Ok(());
     }

@@ -91,7 +91,7 @@ impl ApiServer {
     }
 }
 
-fn check_preconditions(target: &Target, old: &Object, preconditions: &Preconditions) -> Result<()> {
+pub(crate) fn check_preconditions(target: &Target, old: &Object, preconditions: &Preconditions) -> Result<()> {
     let failed = |what: &str, wanted: &str, is: &str, happened: &str| {
         let why = format!(
             "the {what} in the precondition ({wanted}) does not match the {what} in record ({is}). The object might have been {happened}"

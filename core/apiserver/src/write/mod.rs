@@ -18,6 +18,7 @@ use crate::convert;
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
 
+pub(crate) use delete::check_preconditions;
 pub use delete::{DeleteOptions, Preconditions, Propagation};
 pub use patch::PatchKind;
 pub(crate) use patch::refused as refused_patch;

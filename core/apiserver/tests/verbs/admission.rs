@@ -100,6 +100,17 @@ fn evictions_ask_the_budget() {
     assert_eq!((refused.0, &refused.1["details"]["causes"][0]["reason"]), (429, &json!("DisruptionBudget")));
     let spare = json!({"status": {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1}});
     server.send("PATCH", &format!("{budgets}/p/status"), &merge, spare.to_string().as_bytes());
+    let mut another = eviction.clone();
+    another["deleteOptions"] = json!({"preconditions": {"resourceVersion": "1"}});
+    assert_eq!(server.post(target, another.clone()).0, 409);
+    another["deleteOptions"] = json!({"preconditions": {"uid": "11111111-2222-3333-4444-555555555555"}});
+    assert_eq!(server.post(target, another).0, 409);
+    let untouched = server.get(&format!("{budgets}/p")).1["status"].clone();
+    assert_eq!(
+        (&untouched["disruptionsAllowed"], &untouched["disruptedPods"]),
+        (&json!(1), &Value::Null),
+        "a refusal spends nothing"
+    );
     assert_eq!(server.post(target, eviction).0, 201);
     assert_eq!(server.get(&format!("{budgets}/p")).1["status"]["disruptionsAllowed"], json!(0));
     assert_eq!(server.get("/api/v1/namespaces/team/pods/a").0, 404, "it was bound to no node");
