@@ -122,7 +122,7 @@ impl Machine<'_> {
             },
             Node::Binary(operator, a, b) => {
                 let (a, b) = (self.eval(a)?, self.eval(b)?);
-                self.spend(a.weight().min(b.weight()))?;
+                self.spend(a.weight().saturating_add(b.weight()))?;
                 functions::binary(*operator, &a, &b)
             }
             Node::Loop(each) => self.each(each),

@@ -20,6 +20,9 @@ pub const NAMESPACES: [&str; 5] = ["cel", "math", "sets", "optional", "strings"]
 /// Types that expressions can name.
 pub const TYPES: [&str; 10] = ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"];
 
+/// A list that an expression makes is at most this long.
+const MOST_ITEMS: usize = 100_000;
+
 const NAMES: [&str; 96] = [
     "abs",
     "add",
@@ -195,8 +198,10 @@ fn arithmetic(operator: Operator, a: &Value, b: &Value) -> Result {
         (Subtract, Value::Double(a), Value::Double(b)) => Ok(Value::Double(a - b)),
         (Multiply, Value::Double(a), Value::Double(b)) => Ok(Value::Double(a * b)),
         (Divide, Value::Double(a), Value::Double(b)) => Ok(Value::Double(a / b)),
+        (Add, Value::Text(a), Value::Text(b)) if a.len() + b.len() > strings::MOST_BYTES => error("string is too long"),
         (Add, Value::Text(a), Value::Text(b)) => Ok(format!("{a}{b}").into()),
         (Add, Value::Bytes(a), Value::Bytes(b)) => Ok(Value::Bytes(a.iter().chain(b.iter()).copied().collect())),
+        (Add, Value::List(a), Value::List(b)) if a.len() + b.len() > MOST_ITEMS => error("list is too long"),
         (Add, Value::List(a), Value::List(b)) => Ok(Value::List(Arc::new(a.iter().chain(b.iter()).cloned().collect()))),
         (Add, Value::Duration(a), Value::Duration(b)) => a.checked_add(*b).map_or_else(overflow, |n| Ok(Value::Duration(n))),
         (Subtract, Value::Duration(a), Value::Duration(b)) => a.checked_sub(*b).map_or_else(overflow, |n| Ok(Value::Duration(n))),

@@ -6,6 +6,9 @@ use crate::value::Value;
 /// Expressions nest no deeper than this.
 const MAX_DEPTH: u32 = 64;
 
+/// Operators, fields and calls of one expression, each of which may make the tree higher by one.
+const MAX_LINKS: u32 = 200;
+
 /// An expression and where it stands.
 #[derive(Clone, Debug)]
 pub struct Expr {
@@ -71,7 +74,7 @@ pub struct Loop {
 
 /// Reads a whole expression.
 pub fn parse(source: &str) -> Result<Expr, Failure> {
-    let mut parser = Parser { tokens: tokens(source)?, at: 0, depth: 0 };
+    let mut parser = Parser { tokens: tokens(source)?, at: 0, depth: 0, links: 0 };
     let expr = parser.expression()?;
     match parser.peek() {
         Kind::End => Ok(expr),
@@ -96,6 +99,7 @@ struct Parser {
     tokens: Vec<Token>,
     at: usize,
     depth: u32,
+    links: u32,
 }
 
 type Parsed = Result<Expr, Failure>;
@@ -136,6 +140,12 @@ impl Parser {
         }
     }
 
+    /// Counts what makes the tree higher without nesting, so that walking it is bounded.
+    fn link(&mut self) -> Result<(), Failure> {
+        self.links += 1;
+        if self.links > MAX_LINKS { Err((self.place(), "expression recursion limit exceeded".to_owned())) } else { Ok(()) }
+    }
+
     fn expression(&mut self) -> Parsed {
         if self.depth >= MAX_DEPTH {
             return Err((self.place(), "expression recursion limit exceeded".to_owned()));
@@ -161,6 +171,7 @@ impl Parser {
     fn or(&mut self) -> Parsed {
         let mut left = self.and()?;
         while self.is("||") {
+            self.link()?;
             let at = self.place();
             self.at += 1;
             left = Expr { at, node: Node::Or(Box::new(left), Box::new(self.and()?)) };
@@ -171,6 +182,7 @@ impl Parser {
     fn and(&mut self) -> Parsed {
         let mut left = self.relation()?;
         while self.is("&&") {
+            self.link()?;
             let at = self.place();
             self.at += 1;
             left = Expr { at, node: Node::And(Box::new(left), Box::new(self.relation()?)) };
@@ -192,6 +204,7 @@ impl Parser {
     fn binary(&mut self, known: &[(&str, Operator)], next: fn(&mut Self) -> Parsed) -> Parsed {
         let mut left = next(self)?;
         while let Some((at, operator)) = self.operator(known) {
+            self.link()?;
             left = Expr { at, node: Node::Binary(operator, Box::new(left), Box::new(next(self)?)) };
         }
         Ok(left)
@@ -239,6 +252,9 @@ impl Parser {
         let mut expr = self.primary()?;
         loop {
             let at = self.place();
+            if self.is(".?") || self.is(".") || self.is("[?") || self.is("[") {
+                self.link()?;
+            }
             if self.take(".?") {
                 let field = self.name()?;
                 expr = Expr { at, node: Node::Select { of: Box::new(expr), field, optional: true } };

@@ -11,7 +11,7 @@ use crate::functions::parts;
 use crate::value::{Key, Value};
 
 /// A text that a function makes is at most this long.
-const MOST_BYTES: usize = 1 << 20;
+pub const MOST_BYTES: usize = 1 << 20;
 
 /// A value as text, as `string()` and messages write it.
 pub fn shown(value: &Value) -> String {

@@ -148,3 +148,17 @@ fn nothing_panics() {
         }
     }
 }
+
+/// Long chains are as deep as nested ones when they are walked.
+#[test]
+fn long_chains_are_bounded() {
+    for link in ["+1", "&& true", "|| true", ".a", "[0]", "== 1", ".size()"] {
+        let chain = |times: usize| format!("1{}", link.repeat(times));
+        assert!(Program::compile(&chain(1500), &[]).unwrap_err().message.contains("recursion limit"), "{link}");
+        if let Ok(program) = Program::compile(&chain(199), &[]) {
+            drop(program.run(&Activation::new(), &mut 1_000_000));
+        }
+    }
+    let sum = Program::compile(&format!("1{}", "+1".repeat(199)), &[]).unwrap();
+    assert!(matches!(sum.run(&Activation::new(), &mut 1_000_000), Ok(Value::Int(200))));
+}
