@@ -4,6 +4,7 @@
 //! <https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/>
 
 mod limit_ranger;
+mod matching;
 mod namespace;
 mod pod;
 mod pod_security;
@@ -16,7 +17,7 @@ use object::{Result, Value};
 
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
-use crate::write::Target;
+use crate::write::{DeleteOptions, Target, WriteOptions};
 
 /// What is done to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Operation {
     Update,
     /// It is deleted; there is no new object.
     Delete,
+    /// A stream to it is opened.
+    Connect,
 }
 
 /// One request as plugins see it.
@@ -41,8 +44,17 @@ pub struct Attributes<'a> {
     pub user: &'a UserInfo,
     /// What it was before; `None` for a create.
     pub old: Option<&'a Value>,
-    /// Whether nothing is to be changed.
-    pub dry_run: bool,
+    /// How.
+    pub options: Options<'a>,
+}
+
+/// The options of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Options<'a> {
+    /// Of a create or an update.
+    Write(&'a WriteOptions),
+    /// Of a deletion.
+    Delete(&'a DeleteOptions),
 }
 
 impl Attributes<'_> {
@@ -55,6 +67,25 @@ impl Attributes<'_> {
     fn is_part_of(&self, group: &str, resource: &str) -> bool {
         let gvr = &self.target.resource.gvr;
         &*gvr.group == group && &*gvr.resource == resource
+    }
+
+    /// Whether nothing is to be changed.
+    fn is_dry_run(&self) -> bool {
+        match self.options {
+            Options::Write(options) => options.dry_run,
+            Options::Delete(options) => options.dry_run,
+        }
+    }
+
+    /// The options as an object of `meta.k8s.io`.
+    fn options_object(&self) -> Value {
+        let options = match self.options {
+            Options::Write(options) => {
+                options.to_object(if self.operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" })
+            }
+            Options::Delete(options) => options.to_object(),
+        };
+        if self.operation == Operation::Connect { Value::Null } else { options }
     }
 
     /// 403 by a plugin.

@@ -10,7 +10,7 @@ use object::value::{at, list_at, str_at};
 use object::{ApiError, Cause, CauseType, GroupResource, Reason, Result, Value, json};
 use store::{Key, Object, View};
 
-use super::{Attributes, Operation};
+use super::Attributes;
 use crate::server::ApiServer;
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -128,71 +128,16 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
-    fn operation(&self) -> &'static str {
-        match self.attributes.operation {
-            Operation::Create => "CREATE",
-            Operation::Update => "UPDATE",
-            Operation::Delete => "DELETE",
-        }
-    }
-
-    fn namespace(&self) -> Option<Value> {
-        let target = self.attributes.target;
-        let is_namespace = self.attributes.is_part_of("", "namespaces");
-        if is_namespace {
-            return Some(if self.object.is_null() {
-                self.attributes.old.cloned().unwrap_or_default()
-            } else {
-                self.object.clone()
-            });
-        }
-        let key = Key::new(&GroupResource::new("", "namespaces"), "", &target.namespace);
-        self.api.store.get(&key).map(|namespace| namespace.value())
-    }
-
     /// Whether a part of a policy or binding means this request. A binding that says nothing means all of its policy's.
     fn matches(&self, of: &Value, part: &str) -> bool {
         let Some(wanted) = at(of, &["spec", part]) else { return true };
-        let selects = |selector: Option<&Value>, object: Option<&Value>| {
-            let selector = selector.and_then(|selector| LabelSelector::from_json(selector).ok());
-            let Some(selector) = selector.filter(|selector| !selector.is_empty()) else { return true };
-            object.is_some_and(|object| selector.matches(&object::meta::string_map(at(object, &["metadata", "labels"]))))
-        };
-        let target = self.attributes.target;
-        let scoped = !target.namespace.is_empty() || self.attributes.is_part_of("", "namespaces");
-        if scoped && !selects(at(wanted, &["namespaceSelector"]), self.namespace().as_ref()) {
+        if !self.attributes.selected(self.api, self.object, wanted) {
             return false;
         }
-        let new = Some(self.object).filter(|object| !object.is_null());
-        let selector = at(wanted, &["objectSelector"]);
-        if !selects(selector, new) && !selects(selector, self.attributes.old) {
-            return false;
-        }
+        let matches = |rule: &Value| self.attributes.rule_matches(rule, &self.attributes.target.resource.gvr);
         let rules = list_at(wanted, &["resourceRules"]);
-        let excluded = list_at(wanted, &["excludeResourceRules"]).iter().any(|rule| self.rule_matches(rule));
-        !excluded && (rules.is_empty() && part == "matchResources" || rules.iter().any(|rule| self.rule_matches(rule)))
-    }
-
-    fn rule_matches(&self, rule: &Value) -> bool {
-        let target = self.attributes.target;
-        let gvr = &target.resource.gvr;
-        let has = |key: &str, text: &str| list_at(rule, &[key]).iter().any(|entry| entry == "*" || entry == text);
-        let names = list_at(rule, &["resourceNames"]);
-        let scope = match str_at(rule, &["scope"]) {
-            "Namespaced" => !target.namespace.is_empty(),
-            "Cluster" => target.namespace.is_empty(),
-            _ => true,
-        };
-        let resource = list_at(rule, &["resources"]).iter().filter_map(Value::as_str).any(|entry| {
-            let (resource, subresource) = entry.split_once('/').unwrap_or((entry, ""));
-            (resource == "*" || resource == &*gvr.resource) && (subresource == "*" || subresource == target.subresource)
-        });
-        scope
-            && resource
-            && has("apiGroups", &gvr.group)
-            && has("apiVersions", &gvr.version)
-            && has("operations", self.operation())
-            && (names.is_empty() || names.iter().any(|name| name == self.attributes.name))
+        let excluded = list_at(wanted, &["excludeResourceRules"]).iter().any(matches);
+        !excluded && (rules.is_empty() && part == "matchResources" || rules.iter().any(matches))
     }
 
     /// Messages and reasons of everything that does not hold.
@@ -285,7 +230,8 @@ impl Request<'_> {
             "kind": {"group": &*kind.group, "version": &*kind.version, "kind": &*kind.kind},
             "resource": {"group": &*gvr.group, "version": &*gvr.version, "resource": &*gvr.resource},
             "subResource": target.subresource, "name": self.attributes.name, "namespace": target.namespace,
-            "operation": self.operation(), "userInfo": user, "dryRun": self.attributes.dry_run,
+            "operation": self.attributes.operation.as_str(), "userInfo": user, "dryRun": self.attributes.is_dry_run(),
+            "options": self.attributes.options_object(),
         });
         let null = Value::Null;
         Activation::new()
@@ -293,7 +239,10 @@ impl Request<'_> {
             .with("oldObject", CelValue::from_json(self.attributes.old.unwrap_or(&null)))
             .with("request", CelValue::from_json(&request))
             .with("params", CelValue::from_json(params))
-            .with("namespaceObject", CelValue::from_json(&self.namespace().unwrap_or_default()))
+            .with(
+                "namespaceObject",
+                CelValue::from_json(&self.attributes.namespace_object(self.api, self.object).unwrap_or_default()),
+            )
     }
 }
 

@@ -55,8 +55,14 @@ impl ApiServer {
         self.name_object(target, &mut object)?;
         stamp(&mut object, &self.rng.uuid(), now);
         let named = str_at(&object, &["metadata", "name"]).to_owned();
-        let attributes =
-            Attributes { operation: Operation::Create, target, name: &named, user, old: None, dry_run: options.dry_run };
+        let attributes = Attributes {
+            operation: Operation::Create,
+            target,
+            name: &named,
+            user,
+            old: None,
+            options: admission::Options::Write(options),
+        };
         admission::mutate(self, &attributes, &mut object)?;
         strategy::prepare_for_create(self, resource, &mut object)?;
         if strategy::certificates::is_request(resource) {

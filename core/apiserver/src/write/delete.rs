@@ -44,6 +44,30 @@ pub struct DeleteOptions {
     pub dry_run: bool,
 }
 
+impl DeleteOptions {
+    /// As `meta.k8s.io` has them.
+    pub(crate) fn to_object(&self) -> Value {
+        let mut object = json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"});
+        let Preconditions { uid, resource_version } = &self.preconditions;
+        if let Some(seconds) = self.grace_period_seconds {
+            object["gracePeriodSeconds"] = seconds.into();
+        }
+        if let Some(uid) = uid {
+            object["preconditions"]["uid"] = uid.as_str().into();
+        }
+        if let Some(version) = resource_version {
+            object["preconditions"]["resourceVersion"] = version.as_str().into();
+        }
+        if let Some(propagation) = self.propagation {
+            object["propagationPolicy"] = format!("{propagation:?}").into();
+        }
+        if self.dry_run {
+            object["dryRun"] = json!(["All"]);
+        }
+        object
+    }
+}
+
 impl ApiServer {
     /// Deletes an object, or begins to. Returns the object while it is still there, else a Status.
     pub(crate) fn delete(&mut self, now: Time, user: &UserInfo, target: &Target, options: &DeleteOptions) -> Result<Value> {
@@ -58,7 +82,7 @@ impl ApiServer {
             name: &target.name,
             user,
             old: Some(&before),
-            dry_run: options.dry_run,
+            options: admission::Options::Delete(options),
         };
         admission::validate(self, &attributes, &Value::Null)?;
         let grace = strategy::grace_period(&target.resource, &object, options.grace_period_seconds);

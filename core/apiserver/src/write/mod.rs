@@ -10,7 +10,7 @@ mod update;
 
 use std::sync::Arc;
 
-use object::{ApiError, Result, Time, Value};
+use object::{ApiError, Result, Time, Value, json};
 use schema::Resource;
 use store::{Key, Object};
 
@@ -47,6 +47,26 @@ pub struct WriteOptions {
     pub force: bool,
     /// What to do about fields nobody knows.
     pub field_validation: FieldValidation,
+}
+
+impl WriteOptions {
+    /// As `meta.k8s.io` has them.
+    pub(crate) fn to_object(&self, kind: &str) -> Value {
+        let mut object = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+        if self.dry_run {
+            object["dryRun"] = json!(["All"]);
+        }
+        if !self.field_manager.is_empty() {
+            object["fieldManager"] = self.field_manager.as_str().into();
+        }
+        let validation = match self.field_validation {
+            FieldValidation::Ignore => "Ignore",
+            FieldValidation::Warn => "Warn",
+            FieldValidation::Strict => "Strict",
+        };
+        object["fieldValidation"] = validation.into();
+        object
+    }
 }
 
 /// One write: who asks when for what, and what is to be minded.

@@ -64,7 +64,7 @@ impl ApiServer {
             name: &target.name,
             user,
             old: Some(&before),
-            dry_run: options.dry_run,
+            options: admission::Options::Write(options),
         };
         admission::mutate(self, &attributes, &mut new)?;
         strategy::prepare_for_update(self, resource, &target.subresource, &before, &mut new)?;
