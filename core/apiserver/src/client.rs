@@ -1,9 +1,10 @@
 //! The API for the parts of the control plane: the same pipeline as for clients outside, without HTTP around it.
 
-use object::{GroupVersionResource, Result, Time, Value};
+use object::{ApiError, GroupVersionResource, Result, Time, Value};
 use store::Store;
 
 use crate::auth::{self, Attributes};
+use crate::calls::{self, Digest, Work};
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
 use crate::strategy;
@@ -12,6 +13,68 @@ use crate::write::{DeleteOptions, PatchKind, Target, Write, WriteOptions};
 /// A resource by its names.
 pub fn gvr(group: &str, version: &str, resource: &str) -> GroupVersionResource {
     GroupVersionResource::new(group, version, resource)
+}
+
+/// One write of a part of the control plane.
+#[derive(Clone)]
+enum Operation {
+    Create(Value),
+    Update(Value),
+    Finalize(Value),
+    Patch(PatchKind, Value),
+    Delete(DeleteOptions),
+}
+
+impl Operation {
+    /// Its verb, and all that it says.
+    fn digest(&self, user: &UserInfo, target: &Target) -> Digest {
+        let (verb, kind, said) = match self {
+            Operation::Create(body) => ("create", None, body.to_string()),
+            Operation::Update(body) => ("update", None, body.to_string()),
+            Operation::Finalize(body) => ("finalize", None, body.to_string()),
+            Operation::Patch(kind, patch) => ("patch", Some(kind), patch.to_string()),
+            Operation::Delete(options) => ("delete", None, options.to_object().to_string()),
+        };
+        let verb = format!("{verb} {kind:?}");
+        let gvr = format!("{:?}", target.resource.gvr);
+        let parts = [&user.name, &verb, &gvr, &target.namespace, &target.name, &target.subresource, &said];
+        calls::digest(parts.map(String::as_bytes))
+    }
+
+    fn run(self, api: &mut ApiServer, write: &Write<'_>) -> Result<Value> {
+        match self {
+            Operation::Create(body) => api.create(write, body),
+            Operation::Update(body) => api.update(write, body),
+            Operation::Finalize(body) => strategy::subresource::finalize(api, write, body),
+            Operation::Patch(kind, patch) => api.patch(write, kind, patch),
+            Operation::Delete(options) => api.delete(write.now, write.user, write.target, &options),
+        }
+    }
+}
+
+/// A write of a part of the control plane that waits for answers from outside. It is done when they are there; whoever asked
+/// for it learns of it from the store, and of a refusal when it asks again.
+pub(crate) struct Deferred {
+    pub(crate) key: Digest,
+    user: UserInfo,
+    target: Target,
+    options: WriteOptions,
+    operation: Operation,
+}
+
+impl ApiServer {
+    /// Does a write that had to wait, unless it has to wait for more.
+    pub(crate) fn write_deferred(&mut self, now: Time, write: Box<Deferred>) -> Option<Box<Deferred>> {
+        let Deferred { user, target, options, operation, .. } = &*write;
+        let result = operation.clone().run(self, &Write { now, user, target, options });
+        if self.calls.are_wanted() {
+            return Some(write);
+        }
+        if let Err(error) = result {
+            self.refuse_deferred(write.key, error);
+        }
+        None
+    }
 }
 
 /// The API as one user sees it at one time.
@@ -37,7 +100,7 @@ impl<'a> Client<'a> {
     }
 
     /// One object, in the version asked for.
-    pub fn get(&self, gvr: &GroupVersionResource, namespace: &str, name: &str) -> Result<Value> {
+    pub fn get(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str) -> Result<Value> {
         let target = self.target(gvr, namespace, name, "")?;
         self.check("get", &target)?;
         self.api.get(&target)
@@ -47,27 +110,27 @@ impl<'a> Client<'a> {
     pub fn create(&mut self, gvr: &GroupVersionResource, namespace: &str, object: Value) -> Result<Value> {
         let target = self.target(gvr, namespace, "", "")?;
         let object = canonical(&target, object)?;
-        self.write("create", &target, |api, write| api.create(write, object))
+        self.write("create", target, Operation::Create(object))
     }
 
     /// Replaces an object. With a `resourceVersion` that is not the current one this is a conflict.
     pub fn update(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, object: Value) -> Result<Value> {
         let target = self.target(gvr, namespace, name, "")?;
         let object = canonical(&target, object)?;
-        self.write("update", &target, |api, write| api.update(write, object))
+        self.write("update", target, Operation::Update(object))
     }
 
     /// Replaces an object's status; everything else stays.
     pub fn update_status(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, object: Value) -> Result<Value> {
         let target = self.target(gvr, namespace, name, "status")?;
         let object = canonical(&target, object)?;
-        self.write("update", &target, |api, write| api.update(write, object))
+        self.write("update", target, Operation::Update(object))
     }
 
     /// Takes finalizers from a Namespace's spec, which is done through a subresource of its own.
     pub fn finalize(&mut self, namespace: &str, object: Value) -> Result<Value> {
         let target = self.target(&gvr("", "v1", "namespaces"), "", namespace, "finalize")?;
-        self.write("update", &target, |api, write| strategy::subresource::finalize(api, write, object))
+        self.write("update", target, Operation::Finalize(object))
     }
 
     /// Changes an object by a patch; `subresource` is empty or `status`.
@@ -81,7 +144,7 @@ impl<'a> Client<'a> {
         patch: Value,
     ) -> Result<Value> {
         let target = self.target(gvr, namespace, name, subresource)?;
-        self.write("patch", &target, |api, write| api.patch(write, kind, patch))
+        self.write("patch", target, Operation::Patch(kind, patch))
     }
 
     /// Posts to a subresource: `binding`, `eviction`.
@@ -94,26 +157,39 @@ impl<'a> Client<'a> {
         body: Value,
     ) -> Result<Value> {
         let target = self.target(gvr, namespace, name, subresource)?;
-        self.write("create", &target, |api, write| api.create(write, body))
+        self.write("create", target, Operation::Create(body))
     }
 
     /// Asks for the deletion of an object.
     pub fn delete(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, options: &DeleteOptions) -> Result<()> {
         let target = self.target(gvr, namespace, name, "")?;
-        self.check("delete", &target)?;
-        self.api.delete(self.now, self.user, &target, options).map(drop)
+        self.write("delete", target, Operation::Delete(options.clone())).map(drop)
     }
 
-    /// Writes, if the user may.
-    fn write(
-        &mut self,
-        verb: &str,
-        target: &Target,
-        write: impl FnOnce(&mut ApiServer, &Write<'_>) -> Result<Value>,
-    ) -> Result<Value> {
-        self.check(verb, target)?;
+    /// Writes, if the user may. What has to wait for an answer from outside is done later by itself.
+    fn write(&mut self, verb: &str, target: Target, operation: Operation) -> Result<Value> {
+        self.check(verb, &target)?;
         let options = self.options();
-        write(self.api, &Write { now: self.now, user: self.user, target, options: &options })
+        let (now, user) = (self.now, self.user);
+        let write = Write { now, user, target: &target, options: &options };
+        if !self.api.may_ask() {
+            return operation.run(self.api, &write);
+        }
+        let key = operation.digest(user, &target);
+        if self.api.calls.is_deferred(&key) {
+            return Err(ApiError::pending());
+        }
+        if let Some(refusal) = self.api.calls.take_refusal(&key) {
+            return Err(refusal);
+        }
+        let rng = self.api.rng.clone();
+        let result = operation.clone().run(self.api, &write);
+        if self.api.calls.are_wanted() {
+            let deferred = Deferred { key, user: user.clone(), target, options, operation };
+            self.api.park(Work::Write(Box::new(deferred)), now, rng);
+            return Err(ApiError::pending());
+        }
+        result
     }
 
     fn check(&self, verb: &str, target: &Target) -> Result<()> {

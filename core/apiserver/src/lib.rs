@@ -9,6 +9,7 @@
 
 pub mod admission;
 mod auth;
+mod calls;
 mod client;
 mod convert;
 mod edge;
@@ -17,6 +18,7 @@ pub mod message;
 mod metrics;
 mod server;
 mod strategy;
+mod upstream;
 mod watch;
 mod write;
 

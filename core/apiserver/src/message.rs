@@ -79,6 +79,13 @@ pub enum Output {
     },
     /// The end of a streamed answer.
     End(StreamId),
+    /// Ask a server outside, and bring the reply back.
+    Call {
+        /// The name of the question.
+        call: CallId,
+        /// The question.
+        outgoing: Outgoing,
+    },
     /// Answer this stream with what the kubelet at `address:port` says to `method path` (logs, exec, proxy).
     Proxy {
         /// Whose.
@@ -92,6 +99,67 @@ pub enum Output {
         /// Path and query on the kubelet.
         target: String,
     },
+}
+
+/// The name of a question to a server outside. Counted up, never used twice.
+pub type CallId = u64;
+
+/// A server that the API server asks something: a webhook, an aggregated API server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Its name, which its certificate must have and which stands in the Host header.
+    pub host: String,
+    /// The port that goes with the name.
+    pub port: u16,
+    /// Where it is; a name or an address.
+    pub address: String,
+    /// The port there.
+    pub address_port: u16,
+    /// Whose word its certificate needs.
+    pub trust: Trust,
+    /// Whether we show it the front proxy's certificate, so that it believes who we say the user is.
+    pub as_front_proxy: bool,
+}
+
+/// Whose word a server's certificate needs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Trust {
+    /// That of the authorities that the system knows.
+    #[default]
+    System,
+    /// That of one of these, as PEM.
+    Authorities(String),
+    /// Nobody's.
+    Anything,
+}
+
+/// One request to a server outside.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// The server.
+    pub upstream: Upstream,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: Bytes,
+    /// How long to wait for the whole answer, in milliseconds.
+    pub timeout_millis: u32,
+}
+
+/// What came of a call: an answer, or in words why there is none (`dial tcp 10.1.2.3:443: connect: connection refused`).
+pub type Reply = Result<Answered, String>;
+
+/// A whole answer of a server outside.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    /// HTTP status code.
+    pub status: u16,
+    /// Body; the host has bounded its size.
+    pub body: Bytes,
 }
 
 /// A change to make durable. Keys are kube-apiserver's own (`/registry/pods/default/web`), values are JSON.

@@ -7,9 +7,12 @@ use object::{ApiError, GroupResource, GroupVersionKind, GroupVersionResource, Ob
 use schema::{Registry, Resource};
 use store::{Key, Object, Progress, Store, registry_key};
 
+use crate::admission::webhook::{self, Reinvocation};
 use crate::auth::rbac::Bindings;
 use crate::auth::token::Signer;
+use crate::calls::Calls;
 use crate::client::Client;
+use crate::convert::Converted;
 use crate::identity::UserInfo;
 use crate::message::{Output, Record, StaticToken, StreamId};
 use crate::metrics::Metrics;
@@ -61,6 +64,12 @@ pub struct ApiServer {
     pub(crate) outputs: Vec<Output>,
     /// What admission has to say to the client of the request that is being answered.
     pub(crate) warnings: Vec<String>,
+    /// Questions to servers outside.
+    pub(crate) calls: Calls,
+    /// What conversion webhooks answered.
+    pub(crate) converted: Converted,
+    /// Which webhooks have seen the object of the request that is being run.
+    pub(crate) reinvocation: Reinvocation,
     /// What is counted.
     pub(crate) metrics: Metrics,
     pub(crate) watches: Watches,
@@ -88,6 +97,9 @@ impl ApiServer {
             rng,
             outputs: Vec::new(),
             warnings: Vec::new(),
+            calls: Calls::default(),
+            converted: Converted::default(),
+            reinvocation: Reinvocation::default(),
             metrics: Metrics::default(),
             watches: Watches::default(),
             bindings: Bindings::default(),
@@ -168,6 +180,7 @@ impl ApiServer {
     /// The client of this stream went away.
     pub fn closed(&mut self, stream: StreamId) {
         self.watches.close(stream);
+        self.calls.closed(stream);
     }
 
     /// Does what is due by now: bookmarks and ends of watches.
@@ -185,6 +198,11 @@ impl ApiServer {
         crd::settle(self, self.now);
         self.deliver_events(self.now);
         std::mem::take(&mut self.outputs)
+    }
+
+    /// Whether any request may need an answer from outside.
+    pub(crate) fn may_ask(&self) -> bool {
+        webhook::are_configured(self) || self.definitions.have_webhooks
     }
 
     /// Finds the resource served at this path.

@@ -1,13 +1,14 @@
 //! Streams that follow changes. A watcher is a filter and a position in the history; an event is encoded once for all
 //! streams that want the same form of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use object::{Bytes, GroupResource, Result, Time, json};
 use schema::Resource;
 use store::{Event, Object, Progress, Store};
 
+use crate::calls::Work;
 use crate::edge::accept::{Accept, Form};
 use crate::edge::list::{Filter, check_options, go_parse_uint};
 use crate::edge::query::Query;
@@ -24,7 +25,26 @@ const BOOKMARK_SECONDS: u64 = 60;
 pub struct Watches {
     by_resource: BTreeMap<GroupResource, BTreeMap<StreamId, Watcher>>,
     delivered: u64,
+    /// Events of custom resources that have to be converted first, in the order in which they happened.
+    held: BTreeMap<HeldKey, VecDeque<Held>>,
+    /// Whose conversion is under way.
+    converting: BTreeSet<HeldKey>,
 }
+
+/// A version of a custom resource.
+pub(crate) type HeldKey = (GroupResource, Arc<str>);
+
+/// An event that has to be converted.
+struct Held {
+    kind: &'static str,
+    form: EventForm,
+    first: bool,
+    streams: Vec<StreamId>,
+    event: Event,
+}
+
+/// How many events are converted at once.
+const CONVERTED_AT_ONCE: usize = 100;
 
 /// One open watch.
 struct Watcher {
@@ -45,7 +65,7 @@ struct EventForm {
 }
 
 /// Watchers whose events have the same bytes.
-type Group<'a> = (&'a str, &'a str, &'a str, Accept, Include, bool);
+type Group<'a> = (&'static str, &'a str, &'a str, Accept, Include, bool);
 
 impl Watches {
     /// How many watches are open.
@@ -60,6 +80,9 @@ impl Watches {
 
     /// Forgets a watch whose client is gone.
     pub fn close(&mut self, stream: StreamId) {
+        for held in self.held.values_mut().flatten() {
+            held.streams.retain(|waiting| *waiting != stream);
+        }
         self.by_resource.values_mut().for_each(|watchers| drop(watchers.remove(&stream)));
         self.by_resource.retain(|_, watchers| !watchers.is_empty());
     }
@@ -67,13 +90,17 @@ impl Watches {
     /// Sends bookmarks and ends what has reached its time.
     pub fn run(&mut self, now: Time, revision: u64, outputs: &mut Vec<Output>) -> Progress {
         let mut next: Option<Time> = None;
-        for watchers in self.by_resource.values_mut() {
+        for (resource, watchers) in &mut self.by_resource {
+            // A bookmark must not overtake events.
+            let waits = self.held.keys().any(|(held, _)| held == resource);
             watchers.retain(|stream, watcher| {
                 if watcher.ends_at.is_some_and(|end| end <= now) {
                     outputs.push(Output::End(*stream));
                     return false;
                 }
-                if watcher.bookmark_at.is_some_and(|at| at <= now) {
+                if waits && watcher.bookmark_at.is_some_and(|at| at <= now) {
+                    watcher.bookmark_at = Some(now.plus_secs(1));
+                } else if watcher.bookmark_at.is_some_and(|at| at <= now) {
                     let bytes = bookmark(&watcher.form, revision, false);
                     outputs.push(Output::Data { streams: vec![*stream], bytes });
                     watcher.bookmark_at = Some(now.plus_secs(BOOKMARK_SECONDS));
@@ -96,13 +123,19 @@ impl Watches {
         let Ok(events) = store.events_since(from) else { return };
         for event in events {
             if let Some(watchers) = self.by_resource.get_mut(&event.key().resource) {
-                deliver_one(now, watchers, event, outputs);
+                deliver_one(now, watchers, event, &mut self.held, outputs);
             }
         }
     }
 }
 
-fn deliver_one(now: Time, watchers: &mut BTreeMap<StreamId, Watcher>, event: &Event, outputs: &mut Vec<Output>) {
+fn deliver_one(
+    now: Time,
+    watchers: &mut BTreeMap<StreamId, Watcher>,
+    event: &Event,
+    held: &mut BTreeMap<HeldKey, VecDeque<Held>>,
+    outputs: &mut Vec<Output>,
+) {
     let mut groups: BTreeMap<Group<'_>, (EventForm, Vec<StreamId>)> = BTreeMap::new();
     for (stream, watcher) in watchers.iter_mut() {
         let Some(kind) = event_type(&watcher.filter, event) else { continue };
@@ -114,14 +147,27 @@ fn deliver_one(now: Time, watchers: &mut BTreeMap<StreamId, Watcher>, event: &Ev
         groups.entry(group).or_insert_with(|| (form.clone(), Vec::new())).1.push(*stream);
     }
     for ((kind, _, _, _, _, first), (form, streams)) in groups {
-        let Some(object) = event.new.as_ref().or(event.old.as_ref()) else { continue };
-        let bytes = if kind == "DELETED" {
-            let gone = last_state(event);
-            event_bytes(kind, &form, gone.as_deref().unwrap_or(object), first, now)
-        } else {
-            event_bytes(kind, &form, object, first, now)
-        };
-        outputs.push(Output::Data { streams, bytes });
+        if form.resource.custom.as_ref().is_some_and(|custom| !custom.is_as_stored(&form.resource)) {
+            let key = (form.resource.storage.resource.clone(), form.resource.kind.version.clone());
+            held.entry(key).or_default().push_back(Held { kind, form, first, streams, event: event.clone() });
+            continue;
+        }
+        let Some(object) = shown_object(kind, event) else { continue };
+        outputs.push(Output::Data { streams, bytes: change_bytes(kind, &form, object, event.revision, first, now) });
+    }
+}
+
+/// The object that an event shows, as it is stored.
+fn shown_object<'a>(kind: &str, event: &'a Event) -> Option<&'a Arc<Object>> {
+    if kind == "DELETED" { event.old.as_ref().or(event.new.as_ref()) } else { event.new.as_ref().or(event.old.as_ref()) }
+}
+
+/// An event about `object`. The last state of one that is gone carries the revision of its end.
+fn change_bytes(kind: &str, form: &EventForm, object: &Object, revision: u64, first: bool, now: Time) -> Bytes {
+    if kind == "DELETED" {
+        event_bytes(kind, form, &last_state(object, revision), first, now)
+    } else {
+        event_bytes(kind, form, object, first, now)
     }
 }
 
@@ -137,11 +183,10 @@ fn event_type(filter: &Filter, event: &Event) -> Option<&'static str> {
 }
 
 /// The last state of a deleted object, at the revision of its deletion.
-fn last_state(event: &Event) -> Option<Arc<Object>> {
-    let old = event.old.as_ref()?;
-    let mut value = old.value();
-    object::value::set(&mut value, &["metadata", "resourceVersion"], event.revision.to_string());
-    Some(Arc::new(Object::new(old.key.clone(), event.revision, &value)))
+fn last_state(object: &Object, revision: u64) -> Object {
+    let mut value = object.value();
+    object::value::set(&mut value, &["metadata", "resourceVersion"], revision.to_string());
+    Object::new(object.key.clone(), revision, &value)
 }
 
 fn event_bytes(kind: &str, form: &EventForm, object: &Object, columns: bool, now: Time) -> Bytes {
@@ -229,48 +274,46 @@ impl ApiServer {
         if bookmarks {
             watcher.bookmark_at = Some(now.plus_secs(BOOKMARK_SECONDS));
         }
-        self.outputs.push(Output::Open { stream, status: 200, headers });
         let mut begin = Vec::new();
         if initial || from == 0 {
-            for object in self.store.list(&target.resource.storage.resource, watcher.filter.namespace.as_deref()) {
-                if watcher.filter.matches(object) {
-                    let first = watcher.form.accept.form == Form::Table && !watcher.columns_sent;
-                    watcher.columns_sent = true;
-                    begin.push(event_bytes("ADDED", &watcher.form, object, first, now));
-                }
+            let all = self.store.list(&target.resource.storage.resource, watcher.filter.namespace.as_deref());
+            let selected: Vec<Arc<Object>> = all.filter(|object| watcher.filter.matches(object)).cloned().collect();
+            let (resource, selected) = self.presented(&target.resource, selected)?;
+            let form = EventForm { resource, ..watcher.form.clone() };
+            for object in &selected {
+                let first = form.accept.form == Form::Table && !watcher.columns_sent;
+                watcher.columns_sent = true;
+                begin.push(event_bytes("ADDED", &form, object, first, now));
             }
             if initial && bookmarks {
                 begin.push(bookmark(&watcher.form, self.store.revision(), true));
             }
         } else {
-            let past: std::result::Result<Vec<Event>, _> = self
-                .store
-                .events_since(from)
-                .map(|events| events.filter(|e| e.key().resource == target.resource.storage.resource).cloned().collect());
-            match past {
-                Ok(events) => {
-                    for event in &events {
-                        let mut one = BTreeMap::from([(stream, watcher)]);
-                        let mut out = Vec::new();
-                        deliver_one(now, &mut one, event, &mut out);
-                        begin.extend(
-                            out.into_iter().filter_map(|o| if let Output::Data { bytes, .. } = o { Some(bytes) } else { None }),
-                        );
-                        match one.remove(&stream) {
-                            Some(back) => watcher = back,
-                            None => return Ok(()),
-                        }
-                    }
-                }
+            let of_resource = |event: &&Event| event.key().resource == target.resource.storage.resource;
+            let past = self.store.events_since(from).map(|events| events.filter(of_resource).cloned().collect());
+            let past: Vec<Event> = match past {
+                Ok(past) => past,
                 Err(compacted) => {
                     let error = object::ApiError::expired(format!("too old resource version: {from} ({})", compacted.oldest));
                     begin.push(line("ERROR", error.to_status().to_string().as_bytes()));
+                    self.outputs.push(Output::Open { stream, status: 200, headers });
                     self.send(stream, begin);
                     self.outputs.push(Output::End(stream));
                     return Ok(());
                 }
+            };
+            let seen = past.iter().filter_map(|event| Some((event, event_type(&watcher.filter, event)?)));
+            let (events, objects): (Vec<_>, Vec<_>) =
+                seen.filter_map(|(event, kind)| Some(((kind, event.revision), shown_object(kind, event)?.clone()))).unzip();
+            let (resource, objects) = self.presented(&target.resource, objects)?;
+            let form = EventForm { resource, ..watcher.form.clone() };
+            for ((kind, revision), object) in events.into_iter().zip(&objects) {
+                let first = form.accept.form == Form::Table && !watcher.columns_sent;
+                watcher.columns_sent = true;
+                begin.push(change_bytes(kind, &form, object, revision, first, now));
             }
         }
+        self.outputs.push(Output::Open { stream, status: 200, headers });
         self.send(stream, begin);
         self.watches.by_resource.entry(target.resource.storage.resource.clone()).or_default().insert(stream, watcher);
         Ok(())
@@ -287,5 +330,59 @@ impl ApiServer {
         let mut outputs = std::mem::take(&mut self.outputs);
         self.watches.deliver(now, &self.store, &mut outputs);
         self.outputs = outputs;
+        let held: Vec<HeldKey> = self.watches.held.keys().cloned().collect();
+        for key in held {
+            if self.watches.converting.contains(&key) {
+                continue;
+            }
+            let rng = self.rng.clone();
+            if !self.release(now, &key) {
+                self.watches.converting.insert(key.clone());
+                self.park(Work::Events(key), now, rng);
+            }
+        }
+    }
+
+    /// Sends events that had to be converted; false if an answer is missing.
+    pub(crate) fn release(&mut self, now: Time, key: &HeldKey) -> bool {
+        while let Some(held) = self.watches.held.get(key).filter(|held| !held.is_empty()) {
+            let next = held.iter().take(CONVERTED_AT_ONCE);
+            let objects = next.filter_map(|held| shown_object(held.kind, &held.event).cloned()).collect();
+            let Some(resource) = held.front().map(|held| held.form.resource.clone()) else { break };
+            let presented = self.presented(&resource, objects);
+            if self.calls.are_wanted() {
+                return false;
+            }
+            match presented {
+                Ok((resource, objects)) => {
+                    for object in objects {
+                        let Some(held) = self.watches.held.get_mut(key).and_then(VecDeque::pop_front) else { break };
+                        let form = EventForm { resource: resource.clone(), ..held.form };
+                        let bytes = change_bytes(held.kind, &form, &object, held.event.revision, held.first, now);
+                        if !held.streams.is_empty() {
+                            self.outputs.push(Output::Data { streams: held.streams, bytes });
+                        }
+                    }
+                }
+                // Whoever watches begins again, and is told by its list.
+                Err(error) => {
+                    let told = line("ERROR", error.to_status().to_string().as_bytes());
+                    for held in self.watches.held.remove(key).unwrap_or_default() {
+                        for stream in held.streams {
+                            self.watches.close(stream);
+                            self.outputs.push(Output::Data { streams: vec![stream], bytes: told.clone() });
+                            self.outputs.push(Output::End(stream));
+                        }
+                    }
+                }
+            }
+        }
+        self.watches.held.remove(key);
+        true
+    }
+
+    /// A conversion has ended, well or not.
+    pub(crate) fn conversion_ended(&mut self, key: &HeldKey) {
+        self.watches.converting.remove(key);
     }
 }

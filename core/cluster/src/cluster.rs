@@ -101,12 +101,19 @@ impl Cluster {
                 parts.nodes.closed(stream);
                 State::Serving(parts)
             }
+            (State::Serving(mut parts), Input::Answered { call, reply }) => {
+                parts.api.answered(now, call, reply);
+                State::Serving(parts)
+            }
             (state, Input::Request(request)) => {
                 refused.push(not_yet(&request));
                 state
             }
             // Everything else out of its order says nothing that could be acted on.
-            (state, Input::Configure(_) | Input::Restore(_) | Input::Start { .. } | Input::Closed(_)) => state,
+            (
+                state,
+                Input::Configure(_) | Input::Restore(_) | Input::Start { .. } | Input::Closed(_) | Input::Answered { .. },
+            ) => state,
         };
     }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use object::{Bytes, Time, Value};
 
 use crate::cluster::Cluster;
-use crate::wire::{ClientCertificate, Config, Input, Output, Record, Request, StepInput, StreamId};
+use crate::wire::{CallId, ClientCertificate, Config, Input, Outgoing, Output, Record, Reply, Request, StepInput, StreamId};
 
 /// Where virtual time begins: 2026-01-01T00:00:00Z.
 pub const EPOCH: Time = Time(1_767_225_600_000_000);
@@ -33,6 +33,7 @@ pub struct Driver {
     answers: BTreeMap<StreamId, Answer>,
     trace: Option<Vec<StepInput>>,
     proxied: Vec<Output>,
+    calls: Vec<(CallId, Outgoing)>,
 }
 
 /// What a stream has received.
@@ -78,6 +79,7 @@ impl Driver {
             answers: BTreeMap::new(),
             trace: None,
             proxied: Vec::new(),
+            calls: Vec::new(),
         };
         driver.step(vec![Input::Configure(Box::new(config)), Input::Start { revision: 0 }]);
         driver
@@ -101,6 +103,16 @@ impl Driver {
     /// Wishes for a kubelet outside, which nobody here fulfils.
     pub fn proxied(&self) -> &[Output] {
         &self.proxied
+    }
+
+    /// Questions to servers outside that nobody has answered with [`Driver::reply`].
+    pub fn take_calls(&mut self) -> Vec<(CallId, Outgoing)> {
+        std::mem::take(&mut self.calls)
+    }
+
+    /// Gives the control plane what came of a question.
+    pub fn reply(&mut self, call: CallId, reply: Reply) {
+        self.step(vec![Input::Answered { call, reply }]);
     }
 
     /// From now on keeps what goes into the cluster.
@@ -258,6 +270,7 @@ impl Driver {
                     answer.ended = true;
                 }
             }
+            Output::Call { call, outgoing } => self.calls.push((call, outgoing)),
             proxy @ Output::Proxy { .. } => self.proxied.push(proxy),
         }
     }

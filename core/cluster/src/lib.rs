@@ -13,4 +13,4 @@ pub mod wire;
 
 pub use cluster::Cluster;
 pub use controllers::controller_names;
-pub use wire::{Config, Input, Output, Record, Request, StepInput, StepOutput, StreamId};
+pub use wire::{CallId, Config, Input, Output, Record, Request, StepInput, StepOutput, StreamId};

@@ -6,7 +6,9 @@
 use object::Time;
 use serde::{Deserialize, Serialize};
 
-pub use apiserver::message::{ClientCertificate, Output, Record, Request, StaticToken, StreamId};
+pub use apiserver::message::{
+    Answered, CallId, ClientCertificate, Outgoing, Output, Record, Reply, Request, StaticToken, StreamId, Trust, Upstream,
+};
 
 /// How this cluster is set up. Sent once, before everything else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +78,13 @@ pub enum Input {
     Request(Request),
     /// The client of this stream went away (or was too slow and was cut off).
     Closed(StreamId),
+    /// What came of an [`Output::Call`].
+    Answered {
+        /// The name of the question.
+        call: CallId,
+        /// The reply.
+        reply: Reply,
+    },
 }
 
 /// One call of `step`, as it is recorded in a trace.

@@ -60,6 +60,9 @@ macro_rules! named {
         impl $name {
             /// The text used on the wire.
             pub fn as_str(self) -> &'static str { match self { $($name::$variant => $text),* } }
+
+            /// From the text used on the wire.
+            pub fn parse(text: &str) -> Option<Self> { match text { $($text => Some($name::$variant),)* _ => None } }
         }
     };
 }
@@ -165,6 +168,40 @@ fn shown(value: &Value) -> String {
 }
 
 impl ApiError {
+    /// No refusal: what was asked for cannot be decided before a server outside has answered. It is done by itself then.
+    pub fn pending() -> Box<Self> {
+        ApiError::new(0, Reason::Unknown, "waits for the answer of a webhook")
+    }
+
+    /// The refusal that a server outside stated in a `Status`, with a code and a message of our own.
+    pub fn from_status(code: u16, message: &str, status: &Value) -> Box<Self> {
+        let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let reason = Reason::parse(&text(status, "reason")).unwrap_or(Reason::Unknown);
+        let mut error = ApiError::new(code, reason, message);
+        let Some(details) = status.get("details") else { return error };
+        let causes = details.get("causes").and_then(Value::as_array).into_iter().flatten();
+        error.details = Details {
+            name: text(details, "name"),
+            group: text(details, "group"),
+            kind: text(details, "kind"),
+            uid: text(details, "uid"),
+            causes: causes
+                .map(|cause| Cause {
+                    reason: CauseType::parse(&text(cause, "reason")).unwrap_or(CauseType::Invalid),
+                    field: text(cause, "field"),
+                    message: text(cause, "message"),
+                })
+                .collect(),
+            retry_after_seconds: details.get("retryAfterSeconds").and_then(Value::as_u64).unwrap_or(0).try_into().unwrap_or(0),
+        };
+        error
+    }
+
+    /// Whether this is [`ApiError::pending`].
+    pub fn is_pending(&self) -> bool {
+        self.code == 0
+    }
+
     /// An error of any kind without details.
     pub fn new(code: u16, reason: Reason, message: impl Into<String>) -> Box<Self> {
         Box::new(ApiError { code, reason, message: message.into(), details: Details::default() })

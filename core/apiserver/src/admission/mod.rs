@@ -12,6 +12,7 @@ mod policy;
 pub mod quota;
 mod runtime_class;
 mod storage;
+pub(crate) mod webhook;
 
 use object::{Result, Value};
 
@@ -109,7 +110,7 @@ const fn plugin(name: &'static str, mutate: Option<Mutate>, validate: Option<Val
 }
 
 /// The plugins that are on by default, in their order.
-const PLUGINS: [Plugin; 13] = [
+const PLUGINS: [Plugin; 15] = [
     plugin("NamespaceLifecycle", Some(namespace::lifecycle), None),
     plugin("LimitRanger", Some(limit_ranger::mutate), Some(limit_ranger::validate)),
     plugin("ServiceAccount", Some(pod::service_account), None),
@@ -121,7 +122,9 @@ const PLUGINS: [Plugin; 13] = [
     plugin("StorageObjectInUseProtection", Some(storage::in_use_protection), None),
     plugin("RuntimeClass", Some(runtime_class::mutate), None),
     plugin("DefaultIngressClass", Some(storage::default_ingress_class), None),
+    plugin("MutatingAdmissionWebhook", Some(webhook::mutate), None),
     plugin("ValidatingAdmissionPolicy", None, Some(policy::validate)),
+    plugin("ValidatingAdmissionWebhook", None, Some(webhook::validate)),
     plugin("ResourceQuota", None, Some(quota::validate)),
 ];
 
@@ -130,14 +133,19 @@ pub fn plugins() -> impl Iterator<Item = &'static str> {
     PLUGINS.iter().map(|plugin| plugin.name)
 }
 
-/// The mutating phase.
+/// The mutating phase. What a webhook changes, the others look at once more.
 pub fn mutate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &mut Value) -> Result<()> {
-    for Plugin { mutate, .. } in &PLUGINS {
-        if let Some(mutate) = mutate {
-            mutate(api, attributes, object)?;
+    api.reinvocation = Default::default();
+    loop {
+        for Plugin { mutate, .. } in &PLUGINS {
+            if let Some(mutate) = mutate {
+                mutate(api, attributes, object)?;
+            }
+        }
+        if !api.reinvocation.begins() {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 /// The validating phase; `object` is null for a deletion.
@@ -150,9 +158,11 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
     Ok(())
 }
 
-/// Judges a deletion.
-pub fn delete(target: &Target) -> Result<()> {
-    namespace::delete(target)
+/// The mutating phase of a deletion, which has no object that could be changed.
+pub fn delete(api: &mut ApiServer, attributes: &Attributes<'_>) -> Result<()> {
+    namespace::delete(attributes.target)?;
+    api.reinvocation = Default::default();
+    webhook::mutate(api, attributes, &mut Value::Null)
 }
 
 #[cfg(test)]

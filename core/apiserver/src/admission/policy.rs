@@ -22,7 +22,7 @@ const BUDGET: u64 = 10_000_000;
 const VARIABLES: [&str; 7] = ["object", "oldObject", "request", "params", "namespaceObject", "authorizer", "variables"];
 
 /// An expression that was read, or why it could not be.
-type Compiled = std::result::Result<Program, String>;
+pub(super) type Compiled = std::result::Result<Program, String>;
 
 /// A policy with its expressions read, once per version of it.
 struct Policy {
@@ -39,7 +39,8 @@ struct Validation {
     reason: String,
 }
 
-fn compile(source: &str) -> Compiled {
+/// Reads an expression.
+pub(super) fn compile(source: &str) -> Compiled {
     Program::compile(source.trim(), &VARIABLES).map_err(|why| format!("compilation error: compilation failed: {why}"))
 }
 
@@ -121,10 +122,11 @@ fn refused(attributes: &Attributes<'_>, denial: &Denial) -> Box<ApiError> {
     error
 }
 
-struct Request<'a> {
-    api: &'a ApiServer,
-    attributes: &'a Attributes<'a>,
-    object: &'a Value,
+/// One request, as expressions see it.
+pub(super) struct Request<'a> {
+    pub(super) api: &'a ApiServer,
+    pub(super) attributes: &'a Attributes<'a>,
+    pub(super) object: &'a Value,
 }
 
 impl Request<'_> {
@@ -222,7 +224,8 @@ impl Request<'_> {
         Ok(found)
     }
 
-    fn activation(&self, params: &Value) -> Activation<'static> {
+    /// What expressions may name.
+    pub(super) fn activation(&self, params: &Value) -> Activation<'static> {
         let target = self.attributes.target;
         let (gvr, kind) = (&target.resource.gvr, &target.resource.kind);
         let user = crate::strategy::review::user_info(self.attributes.user);
@@ -246,7 +249,8 @@ impl Request<'_> {
     }
 }
 
-fn run(program: &Compiled, activation: &Activation<'_>, budget: &mut u64) -> std::result::Result<CelValue, String> {
+/// Runs an expression that may have failed to be read.
+pub(super) fn run(program: &Compiled, activation: &Activation<'_>, budget: &mut u64) -> std::result::Result<CelValue, String> {
     match program {
         Ok(program) => program.run(activation, budget).map_err(|why| why.to_string()),
         Err(why) => Err(why.clone()),

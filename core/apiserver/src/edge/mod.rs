@@ -10,8 +10,9 @@ pub mod render;
 mod resource;
 mod route;
 
-use object::{Bytes, Result, Time};
+use object::{ApiError, Bytes, Result, Time};
 
+use crate::calls::Work;
 use crate::message::{Output, Request};
 use crate::metrics::{self, Labels};
 use crate::server::ApiServer;
@@ -60,20 +61,44 @@ impl ApiServer {
     /// Answers a request from outside. What is to be sent is in [`ApiServer::take_outputs`].
     pub fn handle(&mut self, now: Time, request: Request) {
         self.now = now;
+        let rng = self.rng.clone();
+        if let Some(request) = self.respond(now, request) {
+            self.park(Work::Request(request), now, rng);
+        }
+    }
+
+    /// Answers, unless something must be asked first: then the request comes back.
+    pub(crate) fn respond(&mut self, now: Time, request: Request) -> Option<Request> {
         self.warnings.clear();
         let mut seen = Seen::default();
         let answer = self.answer(now, &request, &mut seen);
+        if self.calls.are_wanted() {
+            return Some(request);
+        }
         let warnings = std::mem::take(&mut self.warnings);
         crd::settle(self, now);
         let mut answer = match answer {
             Ok(Some(answer)) => answer,
             // A stream was opened, or somebody else answers.
-            Ok(None) => return self.metrics.request(seen.labels, 200),
+            Ok(None) => {
+                self.metrics.request(seen.labels, 200);
+                return None;
+            }
             Err(error) => Answer::json(error.code, error.to_status().to_string()),
         };
         self.metrics.request(seen.labels, answer.status);
         answer.warnings.extend(warnings);
         answer.warnings.extend(seen.deprecated);
+        self.send_answer(&request, answer);
+        None
+    }
+
+    /// Answers with an error.
+    pub(crate) fn refuse(&mut self, request: &Request, error: &ApiError) {
+        self.send_answer(request, Answer::json(error.code, error.to_status().to_string()));
+    }
+
+    fn send_answer(&mut self, request: &Request, answer: Answer) {
         let mut headers = vec![("content-type".to_owned(), answer.content_type.to_owned())];
         headers.extend(answer.headers);
         headers.extend(answer.warnings.iter().map(|w| ("warning".to_owned(), format!("299 - {}", quoted(w)))));

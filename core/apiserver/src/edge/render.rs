@@ -42,7 +42,7 @@ impl Include {
 
 /// The object as its resource's version shows it.
 pub fn value_of(resource: &Resource, object: &Object) -> Value {
-    convert::from_storage(resource, object.value())
+    convert::shown(resource, object.value())
 }
 
 /// One stored object. Where nothing has to change, its bytes are shared.

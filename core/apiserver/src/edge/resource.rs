@@ -39,8 +39,10 @@ impl ApiServer {
         match verb {
             "get" => self.on_get(&edge),
             "list" => {
-                let page = self.page(&target, query)?;
-                let body = render::page(&target.resource, &page, accept, edge.include(), now);
+                let mut page = self.page(&target, query)?;
+                let (resource, items) = self.presented(&target.resource, page.items)?;
+                page.items = items;
+                let body = render::page(&resource, &page, accept, edge.include(), now);
                 Ok(Some(Answer::new(200, accept.content_type(), body)))
             }
             "watch" => self.open_watch(now, request.stream, &target, query, accept, include).map(|()| None),
@@ -63,7 +65,9 @@ impl ApiServer {
         match target.subresource.as_str() {
             "" | "status" | "approval" | "resize" | "ephemeralcontainers" => {
                 let object = self.stored(target)?;
-                let bytes = render::stored(&target.resource, &object, edge.accept, edge.include(), edge.now);
+                let (resource, shown) = self.presented(&target.resource, vec![object])?;
+                let object = shown.first().ok_or_else(|| target.not_found())?;
+                let bytes = render::stored(&resource, object, edge.accept, edge.include(), edge.now);
                 Ok(Some(Answer::new(200, edge.accept.content_type(), bytes)))
             }
             "scale" => {
@@ -140,11 +144,23 @@ impl ApiServer {
     /// Deletes everything selected, and answers with the list of it as it was.
     fn on_delete_collection(&mut self, edge: &Edge<'_>) -> Result<Answer> {
         let options = edge.delete_options(&self.registry)?;
-        let page = self.page(edge.target, edge.query)?;
-        let body = render::page(&edge.target.resource, &page, edge.accept, edge.include(), edge.now);
-        for object in &page.items {
-            let target = Target::new(edge.target.resource.clone(), &object.key.namespace, &object.key.name, "");
-            match self.delete(edge.now, edge.user, &target, &options) {
+        let mut page = self.page(edge.target, edge.query)?;
+        let targets: Vec<Target> = page
+            .items
+            .iter()
+            .map(|object| Target::new(edge.target.resource.clone(), &object.key.namespace, &object.key.name, ""))
+            .collect();
+        let (resource, items) = self.presented(&edge.target.resource, std::mem::take(&mut page.items))?;
+        page.items = items;
+        let body = render::page(&resource, &page, edge.accept, edge.include(), edge.now);
+        if self.may_ask() {
+            // Whoever has to be asked about any of them is asked before the first is gone.
+            for target in &targets {
+                self.judge_deletion(edge.user, target, &options)?;
+            }
+        }
+        for target in &targets {
+            match self.delete(edge.now, edge.user, target, &options) {
                 Err(error) if !error.is_not_found() => return Err(error),
                 _ => {}
             }

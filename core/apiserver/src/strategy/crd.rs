@@ -27,6 +27,8 @@ pub struct Definitions {
     changed: BTreeSet<String>,
     /// Resources of definitions that wait until their objects are gone, with the definition's name.
     ending: std::collections::BTreeMap<GroupResource, String>,
+    /// Whether any is converted by a webhook.
+    pub(crate) have_webhooks: bool,
 }
 
 impl Definitions {
@@ -236,6 +238,9 @@ fn serve(api: &mut ApiServer, definition: &Value) {
     for resource in resources {
         api.registry.insert(resource);
     }
+    api.converted.clear();
+    let is_converted = |r: &std::sync::Arc<schema::Resource>| r.custom.as_ref().is_some_and(|c| c.conversion.is_some());
+    api.definitions.have_webhooks = api.registry.resources().any(is_converted);
 }
 
 /// Ends the service of a definition that is gone.

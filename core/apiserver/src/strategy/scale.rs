@@ -8,7 +8,7 @@ use crate::server::ApiServer;
 use crate::write::{PatchKind, Target, Write};
 
 /// The Scale of an object.
-pub fn get(api: &ApiServer, target: &Target) -> Result<Value> {
+pub fn get(api: &mut ApiServer, target: &Target) -> Result<Value> {
     let object = api.get(target)?;
     scale_of(target, &object)
 }

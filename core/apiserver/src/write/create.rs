@@ -49,21 +49,17 @@ impl ApiServer {
         if strategy::review::is_review(resource) {
             return strategy::review::create(self, write, object);
         }
-        // A custom resource must fulfil the schema of the version it was sent in.
-        let sent = resource.custom.as_ref().filter(|_| !convert::is_storage_version(resource)).map(|_| object.clone());
-        let mut object = convert::to_storage(resource, object);
+        let mut object = self.to_working(resource, object)?;
+        // What is still to be named goes by what its name will begin with.
+        let name = match str_at(&object, &["metadata", "name"]) {
+            "" => str_at(&object, &["metadata", "generateName"]).to_owned(),
+            name => name.to_owned(),
+        };
+        let options = admission::Options::Write(options);
+        let mut attributes = Attributes { operation: Operation::Create, target, name: &name, user, old: None, options };
+        admission::mutate(self, &attributes, &mut object)?;
         self.name_object(target, &mut object)?;
         stamp(&mut object, &self.rng.uuid(), now);
-        let named = str_at(&object, &["metadata", "name"]).to_owned();
-        let attributes = Attributes {
-            operation: Operation::Create,
-            target,
-            name: &named,
-            user,
-            old: None,
-            options: admission::Options::Write(options),
-        };
-        admission::mutate(self, &attributes, &mut object)?;
         strategy::prepare_for_create(self, resource, &mut object)?;
         if strategy::certificates::is_request(resource) {
             strategy::certificates::prepare_for_create(&mut object, user);
@@ -74,13 +70,8 @@ impl ApiServer {
             schema::default::default(&stored_kind, &mut object);
         }
         let name = str_at(&object, &["metadata", "name"]).to_owned();
-        match sent {
-            Some(mut sent) => {
-                value::set(&mut sent, &["metadata"], object.get("metadata").cloned().unwrap_or_default());
-                validate(target, &name, &sent, None)?;
-            }
-            None => validate(target, &name, &object, None)?,
-        }
+        attributes.name = &name;
+        validate(target, &name, &object, None)?;
         escalation::check(self, user, target, &name, &object, None)?;
         admission::validate(self, &attributes, &object)?;
         let key = Key::new(&resource.storage.resource, &target.namespace, &name);
@@ -91,11 +82,7 @@ impl ApiServer {
             }
             return Err(error);
         }
-        if options.dry_run {
-            return Ok(convert::from_storage(resource, object));
-        }
-        self.commit_from(key, &mut object);
-        Ok(convert::from_storage(resource, object))
+        self.keep(write, key, object)
     }
 
     /// Fills in `metadata.name` from `generateName`.

@@ -1,12 +1,13 @@
 //! Deleting objects: preconditions, grace, finalizers, propagation.
 
+use std::sync::Arc;
+
 use object::value::{self, i64_at, str_at};
 use object::{ApiError, Result, Time, Value, json};
 use store::Object;
 
 use super::Target;
 use crate::admission::{self, Attributes, Operation};
-use crate::convert;
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
 use crate::strategy;
@@ -71,11 +72,50 @@ impl DeleteOptions {
 impl ApiServer {
     /// Deletes an object, or begins to. Returns the object while it is still there, else a Status.
     pub(crate) fn delete(&mut self, now: Time, user: &UserInfo, target: &Target, options: &DeleteOptions) -> Result<Value> {
-        admission::delete(target)?;
-        let old = self.stored(target)?;
-        check_preconditions(target, &old, &options.preconditions)?;
+        let old = self.judge_deletion(user, target, options)?;
+        let resource = &target.resource;
         let mut object = old.value();
         let before = object.clone();
+        let grace = strategy::grace_period(resource, &object, options.grace_period_seconds);
+        set_propagation_finalizers(&mut object, options.propagation);
+        let finalizers = value::list_at(&object, &["metadata", "finalizers"]).len()
+            + strategy::namespace_finalizers(&object)
+            + usize::from(strategy::waits_for_instances(resource));
+        if grace > 0 || finalizers > 0 {
+            begin_deletion(&mut object, now, grace);
+            // Namespaces go in their own way, and know no grace.
+            if strategy::namespace_finalizers(&object) > 0 {
+                value::remove(&mut object, &["metadata", "deletionGracePeriodSeconds"]);
+            }
+            strategy::begin_deletion(resource, &mut object, now);
+            let mut shown = self.to_version(resource, object.clone())?;
+            if object != before && !options.dry_run {
+                let kept = self.commit(old.key.clone(), object);
+                value::set(&mut shown, &["metadata", "resourceVersion"], kept.revision.to_string());
+            }
+            return Ok(shown);
+        }
+        if strategy::is_graceful(resource) {
+            begin_deletion(&mut object, now, 0);
+        }
+        let shown = match strategy::returns_deleted_object(resource) {
+            true => self.to_version(resource, object)?,
+            false => deleted_status(target, &old),
+        };
+        if !options.dry_run {
+            self.commit_removal(&old.key);
+        }
+        Ok(shown)
+    }
+}
+
+impl ApiServer {
+    /// Everything that may stand against a deletion; returns what would be deleted.
+    pub(crate) fn judge_deletion(&mut self, user: &UserInfo, target: &Target, options: &DeleteOptions) -> Result<Arc<Object>> {
+        let old = self.stored(target)?;
+        check_preconditions(target, &old, &options.preconditions)?;
+        let before = old.value();
+        let before = if target.resource.custom.is_some() { self.to_version(&target.resource, before)? } else { before };
         let attributes = Attributes {
             operation: Operation::Delete,
             target,
@@ -84,34 +124,9 @@ impl ApiServer {
             old: Some(&before),
             options: admission::Options::Delete(options),
         };
+        admission::delete(self, &attributes)?;
         admission::validate(self, &attributes, &Value::Null)?;
-        let grace = strategy::grace_period(&target.resource, &object, options.grace_period_seconds);
-        set_propagation_finalizers(&mut object, options.propagation);
-        let finalizers = value::list_at(&object, &["metadata", "finalizers"]).len()
-            + strategy::namespace_finalizers(&object)
-            + usize::from(strategy::waits_for_instances(&target.resource));
-        if grace > 0 || finalizers > 0 {
-            begin_deletion(&mut object, now, grace);
-            // Namespaces go in their own way, and know no grace.
-            if strategy::namespace_finalizers(&object) > 0 {
-                value::remove(&mut object, &["metadata", "deletionGracePeriodSeconds"]);
-            }
-            strategy::begin_deletion(&target.resource, &mut object, now);
-            if object != before && !options.dry_run {
-                object = self.commit(old.key.clone(), object).value();
-            }
-            return Ok(convert::from_storage(&target.resource, object));
-        }
-        if strategy::is_graceful(&target.resource) {
-            begin_deletion(&mut object, now, 0);
-        }
-        if !options.dry_run {
-            self.commit_removal(&old.key);
-        }
-        if strategy::returns_deleted_object(&target.resource) {
-            return Ok(convert::from_storage(&target.resource, object));
-        }
-        Ok(deleted_status(target, &old))
+        Ok(old)
     }
 }
 

@@ -3,7 +3,6 @@
 use object::{ApiError, Cause, Result, Value};
 
 use super::{FieldValidation, Target, Write};
-use crate::convert;
 use crate::edge::body;
 use crate::server::ApiServer;
 
@@ -30,7 +29,7 @@ impl ApiServer {
         let old = self.stored(target)?;
         let resource = &target.resource;
         let before = old.value();
-        let mut new = convert::from_storage(resource, before.clone());
+        let mut new = self.to_version(resource, before.clone())?;
         // What a refusal quotes: the patch itself where it is applied to the typed object, else what came of it.
         let sent = (kind == PatchKind::Strategic).then(|| patch.clone());
         match kind {
@@ -67,7 +66,7 @@ impl ApiServer {
             return Err(target.not_found());
         }
         super::update::check_names(target, &patch)?;
-        let live = old.as_ref().map(|old| convert::from_storage(resource, old.value()));
+        let live = old.as_ref().map(|old| self.to_version(resource, old.value())).transpose()?;
         let applied = schema::apply::apply(live.as_ref(), patch, &super::writer(write), options.force)?;
         let decoded =
             schema::decode::resource_from_value(resource, applied.object).map_err(|e| body::undecodable(e, resource))?;

@@ -51,13 +51,12 @@ impl ApiServer {
         if target.subresource.is_empty() {
             strategy::template_generation(resource, Some(&before), &mut new);
         }
+        let live = self.to_version(resource, before.clone())?;
         if !owned {
-            let live = convert::from_storage(resource, before.clone());
             schema::apply::update(Some(&live), &mut new, &writer(write));
         }
-        // A custom resource must fulfil the schema of the version it was sent in.
-        let sent = resource.custom.as_ref().filter(|_| !convert::is_storage_version(resource)).map(|_| new.clone());
-        let mut new = convert::to_storage(resource, new);
+        let before = if resource.custom.is_some() { live } else { before };
+        let mut new = self.to_working(resource, new)?;
         let attributes = Attributes {
             operation: Operation::Update,
             target,
@@ -69,23 +68,17 @@ impl ApiServer {
         admission::mutate(self, &attributes, &mut new)?;
         strategy::prepare_for_update(self, resource, &target.subresource, &before, &mut new)?;
         if new == before {
-            return Ok(convert::from_storage(resource, new));
+            return self.to_version(resource, new);
         }
-        match sent {
-            Some(sent) => validate(target, &target.name, &sent, Some(&convert::from_storage(resource, before.clone())))?,
-            None => validate(target, &target.name, &new, Some(&before))?,
-        }
+        validate(target, &target.name, &new, Some(&before))?;
         escalation::check(self, user, target, &target.name, &new, Some(&before))?;
         admission::validate(self, &attributes, &new)?;
-        if options.dry_run {
-            return Ok(convert::from_storage(resource, new));
-        }
-        if strategy::is_finished(&new) {
+        if strategy::is_finished(&new) && !options.dry_run {
+            let shown = self.to_version(resource, new)?;
             self.commit_removal(&old.key);
-            return Ok(convert::from_storage(resource, new));
+            return Ok(shown);
         }
-        self.commit_from(old.key.clone(), &mut new);
-        Ok(convert::from_storage(resource, new))
+        self.keep(write, old.key.clone(), new)
     }
 }
 

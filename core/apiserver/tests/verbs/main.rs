@@ -8,6 +8,7 @@ mod delete;
 mod list;
 mod nonsense;
 mod watch;
+mod webhooks;
 
 use object::{Time, Value};
 use wasmkube_apiserver::message::{Output, Request, StaticToken, StreamId};

@@ -42,6 +42,17 @@ pub struct Custom {
     pub selectable: Vec<String>,
     /// The version's schema as it was written, for documents.
     pub written: Value,
+    /// The webhook that converts between versions (`spec.conversion.webhook`); without one only `apiVersion` differs.
+    pub conversion: Option<Arc<Value>>,
+    /// Whether objects may be kept in versions other than today's storage version.
+    pub mixed: bool,
+}
+
+impl Custom {
+    /// Whether objects of this version can be given out as they are kept.
+    pub fn is_as_stored(&self, resource: &crate::Resource) -> bool {
+        resource.kind == resource.storage.kind && !self.mixed
+    }
 }
 
 /// `subresources.scale`.

@@ -103,8 +103,16 @@ fn resource(
             column_paths,
             selectable,
             written,
+            conversion: conversion(definition),
+            mixed: list_at(definition.0, &["status", "storedVersions"]).len() > 1,
         })),
     }
+}
+
+fn conversion(definition: &Definition<'_>) -> Option<Arc<Value>> {
+    let conversion = at(definition.0, &["spec", "conversion"])?;
+    let webhook = at(conversion, &["webhook"]).filter(|_| str_at(conversion, &["strategy"]) == "Webhook")?;
+    Some(Arc::new(webhook.clone()))
 }
 
 /// What clients of a deprecated version are told.
