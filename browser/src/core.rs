@@ -1,7 +1,7 @@
 //! The class `Core`: a cluster, and the inputs that wait for its next step.
 
 use cluster::Cluster;
-use cluster::wire::{ClientCertificate, Config, Input, Record, Request};
+use cluster::wire::{ClientCertificate, Config, Input, Output, Record, Request};
 use object::Time;
 use wasm_bindgen::prelude::*;
 
@@ -56,8 +56,17 @@ impl Core {
     /// to step again at the latest (`now` if work is left over), or `undefined` if only an input can make work.
     pub fn step(&mut self, now: f64, sink: &Sink) -> Option<f64> {
         let result = self.cluster.step(Time(now as u64), std::mem::take(&mut self.inputs));
-        result.outputs.into_iter().for_each(|output| sink.take(output));
-        result.wake_at.map(|at| at.0 as f64)
+        for output in result.outputs {
+            match output {
+                // A tab has no network of its own.
+                Output::Call { call, outgoing } => {
+                    let reply = Err(format!("{} cannot be reached from a browser", outgoing.upstream.host));
+                    self.inputs.push(Input::Answered { call, reply });
+                }
+                other => sink.take(other),
+            }
+        }
+        if self.inputs.is_empty() { result.wake_at.map(|at| at.0 as f64) } else { Some(now) }
     }
 }
 

@@ -38,6 +38,8 @@ impl Sink {
                 self.data(&streams, &bytes);
             }
             Output::End(stream) => self.end(stream as f64),
+            // Answered where inputs are gathered.
+            Output::Call { .. } => {}
             // Only nodes outside core have a kubelet to ask, and a tab has none of those.
             Output::Proxy { stream, node, .. } => {
                 let message = format!("the kubelet of node \"{node}\" cannot be reached from a browser");

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::caller::Caller;
 use crate::client::Credentials;
 use crate::driver::{self, Driver};
 use crate::engine::{self, Kind};
@@ -100,7 +101,9 @@ impl Server {
 
         let (inputs, inbox) = driver::channel();
         let notify = inputs.clone();
-        let streams = Streams::new(std::sync::Arc::new(move |input| notify.send(input)), STREAM_BUFFER);
+        let (calls, called) = tokio::sync::mpsc::unbounded_channel();
+        let streams = Streams::new(std::sync::Arc::new(move |input| notify.send(input)), STREAM_BUFFER, calls);
+        tokio::spawn(Caller::new(inputs.clone()).run(called));
         let (failing, failed) = watch::channel(false);
         let driver = {
             let (streams, inputs, options) = (streams.clone(), inputs.clone(), options.clone());

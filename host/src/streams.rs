@@ -12,7 +12,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use cluster::{Input, Output, StreamId};
 use hyper::body::Frame;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::caller::Call;
 
 /// How many bytes may wait for one client before it is cut off. The bytes of watch events are shared, so that this is not
 /// memory per watcher unless each watches something else.
@@ -64,6 +66,7 @@ pub struct Streams {
     next: AtomicU64,
     limit: usize,
     notify: Notify,
+    calls: mpsc::UnboundedSender<Call>,
 }
 
 /// What a stream waits for.
@@ -91,9 +94,10 @@ enum End {
 }
 
 impl Streams {
-    /// An empty registry; `notify` hears of clients that went away, `limit` is that of [`STREAM_BUFFER`].
-    pub fn new(notify: Notify, limit: usize) -> Arc<Self> {
-        Arc::new(Streams { waiting: Mutex::default(), next: AtomicU64::new(1), limit, notify })
+    /// An empty registry; `notify` hears of clients that went away, `limit` is that of [`STREAM_BUFFER`]; questions to
+    /// servers outside go to `calls`.
+    pub fn new(notify: Notify, limit: usize, calls: mpsc::UnboundedSender<Call>) -> Arc<Self> {
+        Arc::new(Streams { waiting: Mutex::default(), next: AtomicU64::new(1), limit, notify, calls })
     }
 
     /// A new stream that waits for its head. Dropping the ticket while the answer is incomplete means the client left.
@@ -111,6 +115,8 @@ impl Streams {
         for output in outputs {
             match output {
                 Output::Journal(_) => {}
+                // At the end of the host nobody asks any more, and nobody waits for the reply.
+                Output::Call { call, outgoing } => drop(self.calls.send((call, outgoing))),
                 Output::Respond { stream, status, headers, body } => {
                     answer(&mut waiting, stream, Answer::Whole { status, headers, body });
                 }

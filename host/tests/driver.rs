@@ -27,6 +27,7 @@ impl Engine for Counter {
         let mut outputs = Vec::new();
         for input in input.inputs {
             match input {
+                Input::Answered { .. } => {}
                 Input::Restore(records) => self.count = records.iter().map(Record::revision).max().unwrap_or(0),
                 Input::Closed(stream) => self.watchers.retain(|watcher| *watcher != stream),
                 Input::Request(request) => self.answer(request, &mut outputs)?,
@@ -92,7 +93,7 @@ struct World {
 fn start(journal: Slow, limit: usize) -> Result<World> {
     let (inputs, inbox) = driver::channel();
     let notify = inputs.clone();
-    let streams = Streams::new(Arc::new(move |input| notify.send(input)), limit);
+    let streams = Streams::new(Arc::new(move |input| notify.send(input)), limit, tokio::sync::mpsc::unbounded_channel().0);
     let failed = Arc::<AtomicBool>::default();
     let told = failed.clone();
     let factory: Box<dyn Factory> = Box::new(|| Ok(Box::<Counter>::default() as Box<dyn Engine>));

@@ -65,7 +65,7 @@ pub fn shown(resource: &Resource, value: Value) -> Value {
 
 impl ApiServer {
     /// Turns an object, in whatever version it is, into `resource`'s version.
-    pub(crate) fn to_version(&mut self, resource: &Resource, value: Value) -> Result<Value> {
+    pub(crate) fn in_version_of(&mut self, resource: &Resource, value: Value) -> Result<Value> {
         let Some(custom) = &resource.custom else { return Ok(shown(resource, value)) };
         if str_at(&value, &["apiVersion"]) == resource.kind.api_version() {
             return Ok(value);
@@ -80,7 +80,7 @@ impl ApiServer {
     }
 
     /// Turns an object of `resource`'s version into the one in which it is kept.
-    pub(crate) fn to_storage(&mut self, resource: &Resource, mut value: Value) -> Result<Value> {
+    pub(crate) fn in_storage_version(&mut self, resource: &Resource, mut value: Value) -> Result<Value> {
         label(&mut value, &resource.kind);
         if is_storage_version(resource) {
             return Ok(value);

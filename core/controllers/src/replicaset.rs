@@ -150,6 +150,9 @@ fn manage(cx: &mut Context<'_>, set: &Value, active: &[Arc<Object>], failure: &m
                     if error.details.causes.iter().any(|c| c.reason == object::CauseType::NamespaceTerminating) {
                         return Ok(());
                     }
+                    if error.is_pending() {
+                        return Err(error);
+                    }
                     let message = format!("Error creating: {error}");
                     cx.event(set, EventType::Warning, "FailedCreate", &message);
                     *failure = Some(("FailedCreate".to_owned(), error.to_string()));
@@ -176,6 +179,7 @@ fn manage(cx: &mut Context<'_>, set: &Value, active: &[Arc<Object>], failure: &m
         match cx.client().delete(&gvr("", "v1", "pods"), &pod.key.namespace, &pod.key.name, &options) {
             Ok(()) => cx.event(set, EventType::Normal, "SuccessfulDelete", &format!("Deleted pod: {}", pod.key.name)),
             Err(error) if error.is_not_found() || error.is_conflict() => {}
+            Err(error) if error.is_pending() => return Err(error),
             Err(error) => {
                 *failure = Some(("FailedDelete".to_owned(), error.to_string()));
                 cx.event(set, EventType::Warning, "FailedDelete", &format!("Error deleting: {error}"));

@@ -132,6 +132,7 @@ impl Scheduler {
                         self.event(now, pod, EventType::Normal, "Scheduled", message);
                     }
                     Err(error) if error.is_not_found() => drop(self.queue.remove(key)),
+                    Err(error) if error.is_pending() => self.queue.retry(key, now),
                     Err(error) => {
                         self.event(now, pod, EventType::Warning, "FailedScheduling", error.to_string());
                         self.queue.retry(key, now);

@@ -223,7 +223,7 @@ impl Review {
         let uid = api.rng.uuid();
         let mut shown = |object: Option<&Value>| match object {
             None | Some(Value::Null) => Ok(Value::Null),
-            Some(object) => api.to_version(resource, object.clone()),
+            Some(object) => api.in_version_of(resource, object.clone()),
         };
         let (new, old) = (shown(Some(object))?, shown(attributes.old)?);
         let own = &attributes.target.resource;
@@ -349,7 +349,7 @@ impl Review {
             return Err(ApiError::new(400, object::Reason::BadRequest, why));
         }
         let patch = schema::base64::decode(str_at(&response, &["patch"])).unwrap_or_default();
-        let patch: Value = serde_json::from_slice(&patch).map_err(|why| ApiError::internal(why))?;
+        let patch: Value = serde_json::from_slice(&patch).map_err(ApiError::internal)?;
         if patch.as_array().is_some_and(Vec::is_empty) {
             return Ok(false);
         }
@@ -362,10 +362,14 @@ impl Review {
         let mut changed = self.request["object"].clone();
         object::patch::json::apply(&mut changed, &patch).map_err(|why| ApiError::internal(why.message))?;
         let decoded = schema::decode::resource_from_value(&self.resource, changed);
-        let mut changed = decoded.map_err(|why| ApiError::internal(why))?.object;
+        let mut changed = decoded.map_err(ApiError::internal)?.object;
         schema::default::default(&self.resource, &mut changed);
         let own = &attributes.target.resource;
-        let changed = if own.custom.is_some() { api.to_version(own, changed)? } else { api.to_storage(&self.resource, changed)? };
+        let changed = if own.custom.is_some() {
+            api.in_version_of(own, changed)?
+        } else {
+            api.in_storage_version(&self.resource, changed)?
+        };
         if changed == *object {
             return Ok(false);
         }

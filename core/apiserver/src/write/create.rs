@@ -49,7 +49,7 @@ impl ApiServer {
         if strategy::review::is_review(resource) {
             return strategy::review::create(self, write, object);
         }
-        let mut object = self.to_working(resource, object)?;
+        let mut object = self.in_working_version(resource, object)?;
         // What is still to be named goes by what its name will begin with.
         let name = match str_at(&object, &["metadata", "name"]) {
             "" => str_at(&object, &["metadata", "generateName"]).to_owned(),

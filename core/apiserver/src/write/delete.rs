@@ -88,7 +88,7 @@ impl ApiServer {
                 value::remove(&mut object, &["metadata", "deletionGracePeriodSeconds"]);
             }
             strategy::begin_deletion(resource, &mut object, now);
-            let mut shown = self.to_version(resource, object.clone())?;
+            let mut shown = self.in_version_of(resource, object.clone())?;
             if object != before && !options.dry_run {
                 let kept = self.commit(old.key.clone(), object);
                 value::set(&mut shown, &["metadata", "resourceVersion"], kept.revision.to_string());
@@ -99,7 +99,7 @@ impl ApiServer {
             begin_deletion(&mut object, now, 0);
         }
         let shown = match strategy::returns_deleted_object(resource) {
-            true => self.to_version(resource, object)?,
+            true => self.in_version_of(resource, object)?,
             false => deleted_status(target, &old),
         };
         if !options.dry_run {
@@ -115,7 +115,7 @@ impl ApiServer {
         let old = self.stored(target)?;
         check_preconditions(target, &old, &options.preconditions)?;
         let before = old.value();
-        let before = if target.resource.custom.is_some() { self.to_version(&target.resource, before)? } else { before };
+        let before = if target.resource.custom.is_some() { self.in_version_of(&target.resource, before)? } else { before };
         let attributes = Attributes {
             operation: Operation::Delete,
             target,

@@ -144,23 +144,23 @@ impl ApiServer {
     /// One object in the version of the path.
     pub(crate) fn get(&mut self, target: &Target) -> Result<Value> {
         let object = self.stored(target)?;
-        self.to_version(&target.resource, object.value())
+        self.in_version_of(&target.resource, object.value())
     }
 
     /// The form in which an object that was sent is admitted and validated: a custom resource in the version it was sent in,
     /// whose schema it must fulfil, all others in the version in which they are kept.
-    fn to_working(&mut self, resource: &Resource, object: Value) -> Result<Value> {
-        if resource.custom.is_some() { Ok(object) } else { self.to_storage(resource, object) }
+    fn in_working_version(&mut self, resource: &Resource, object: Value) -> Result<Value> {
+        if resource.custom.is_some() { Ok(object) } else { self.in_storage_version(resource, object) }
     }
 
-    /// Makes an object, as [`ApiServer::to_working`] left it, the one at `key`, and shows it in the version of the path.
+    /// Makes an object, as [`ApiServer::in_working_version`] left it, the one at `key`, and shows it in the version of the path.
     fn keep(&mut self, write: &Write<'_>, key: Key, object: Value) -> Result<Value> {
         let resource = &write.target.resource;
-        let mut stored = self.to_storage(resource, object)?;
+        let mut stored = self.in_storage_version(resource, object)?;
         // Whatever may have to be asked is asked before the commit.
         let shown = match convert::is_storage_version(resource) {
             true => None,
-            false => Some(self.to_version(resource, stored.clone())?),
+            false => Some(self.in_version_of(resource, stored.clone())?),
         };
         if !write.options.dry_run {
             self.commit_from(key, &mut stored);

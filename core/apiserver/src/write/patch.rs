@@ -29,7 +29,7 @@ impl ApiServer {
         let old = self.stored(target)?;
         let resource = &target.resource;
         let before = old.value();
-        let mut new = self.to_version(resource, before.clone())?;
+        let mut new = self.in_version_of(resource, before.clone())?;
         // What a refusal quotes: the patch itself where it is applied to the typed object, else what came of it.
         let sent = (kind == PatchKind::Strategic).then(|| patch.clone());
         match kind {
@@ -66,7 +66,7 @@ impl ApiServer {
             return Err(target.not_found());
         }
         super::update::check_names(target, &patch)?;
-        let live = old.as_ref().map(|old| self.to_version(resource, old.value())).transpose()?;
+        let live = old.as_ref().map(|old| self.in_version_of(resource, old.value())).transpose()?;
         let applied = schema::apply::apply(live.as_ref(), patch, &super::writer(write), options.force)?;
         let decoded =
             schema::decode::resource_from_value(resource, applied.object).map_err(|e| body::undecodable(e, resource))?;

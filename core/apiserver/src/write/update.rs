@@ -51,12 +51,12 @@ impl ApiServer {
         if target.subresource.is_empty() {
             strategy::template_generation(resource, Some(&before), &mut new);
         }
-        let live = self.to_version(resource, before.clone())?;
+        let live = self.in_version_of(resource, before.clone())?;
         if !owned {
             schema::apply::update(Some(&live), &mut new, &writer(write));
         }
         let before = if resource.custom.is_some() { live } else { before };
-        let mut new = self.to_working(resource, new)?;
+        let mut new = self.in_working_version(resource, new)?;
         let attributes = Attributes {
             operation: Operation::Update,
             target,
@@ -68,13 +68,13 @@ impl ApiServer {
         admission::mutate(self, &attributes, &mut new)?;
         strategy::prepare_for_update(self, resource, &target.subresource, &before, &mut new)?;
         if new == before {
-            return self.to_version(resource, new);
+            return self.in_version_of(resource, new);
         }
         validate(target, &target.name, &new, Some(&before))?;
         escalation::check(self, user, target, &target.name, &new, Some(&before))?;
         admission::validate(self, &attributes, &new)?;
         if strategy::is_finished(&new) && !options.dry_run {
-            let shown = self.to_version(resource, new)?;
+            let shown = self.in_version_of(resource, new)?;
             self.commit_removal(&old.key);
             return Ok(shown);
         }

@@ -104,6 +104,7 @@ fn make(cx: &mut Context<'_>, plan: &mut Plan, revision: i64) -> Result<Option<u
                 return Err(error);
             }
         }
+        Err(error) if error.is_pending() => return Err(error),
         Err(error) => {
             let message = format!("Failed to create new replica set {name:?}: {error}");
             if status::has_deadline(&plan.deployment) {
