@@ -426,7 +426,7 @@ fn normalize(ty: Type<'_>, out: &mut Map<String, Value>) {
         let node = field.node();
         match value {
             Value::Null => node.zero,
-            Value::Bool(false) => node.zero || node.pointer,
+            Value::Bool(false) => node.zero || node.pointer || !is_boolean(field),
             Value::Number(n) if n.as_i64() == Some(0) => node.zero || node.pointer || !is_integer(field),
             Value::String(s) if s.is_empty() => node.zero || node.pointer || !is_text(field),
             // What Go always writes it writes as null here.
@@ -445,6 +445,10 @@ pub(crate) fn fill(ty: Type<'_>, out: &mut Map<String, Value>) {
             out.insert(field.name().to_owned(), zero(field.ty(), 0));
         }
     }
+}
+
+fn is_boolean(field: Field<'_>) -> bool {
+    matches!(field.ty().shape(), Shape::Boolean)
 }
 
 fn is_integer(field: Field<'_>) -> bool {

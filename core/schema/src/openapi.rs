@@ -4,6 +4,7 @@
 //! kubectl reads them for `explain`, to see whether the server checks fields, and for merge keys; client libraries are
 //! generated from them. They change only when the registry does: keep the text and send its hash as the ETag.
 
+mod custom;
 mod paths;
 mod schemas;
 

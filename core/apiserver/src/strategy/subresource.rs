@@ -1,12 +1,14 @@
 //! What is written to subresources that are actions: bindings, evictions, the finalizing of namespaces.
 
 use object::value::{self, at, str_at};
-use object::{ApiError, Result, Value, json};
+use object::{ApiError, Cause, GroupVersionKind, Result, Value, json};
+use schema::Resource;
 
 use super::eviction;
 use crate::auth;
+use crate::client::gvr;
 use crate::server::ApiServer;
-use crate::write::Write;
+use crate::write::{Target, Write};
 
 /// Dispatches a POST to a subresource.
 pub fn create(api: &mut ApiServer, write: &Write<'_>, body: Value) -> Result<Value> {
@@ -19,9 +21,39 @@ pub fn create(api: &mut ApiServer, write: &Write<'_>, body: Value) -> Result<Val
     }
 }
 
+/// Whether this is the older way to bind a pod, which names the pod in the body.
+pub fn is_binding(resource: &Resource) -> bool {
+    resource.gvr.group.is_empty() && &*resource.gvr.resource == "bindings"
+}
+
+/// Binds the pod that a Binding names.
+pub fn create_binding(api: &mut ApiServer, write: &Write<'_>, body: &Value) -> Result<Value> {
+    let pods = api.resource(&gvr("", "v1", "pods"))?;
+    let target = Target::new(pods, &write.target.namespace, str_at(body, &["metadata", "name"]), "binding");
+    bind(api, &Write { target: &target, ..*write }, body)
+}
+
+fn check_binding(target: &Target, body: &Value) -> Result<()> {
+    let named = str_at(body, &["metadata", "name"]);
+    if !named.is_empty() && named != target.name {
+        return Err(ApiError::bad_request("name in URL does not match name in Binding object"));
+    }
+    let mut causes = Vec::new();
+    let kind = str_at(body, &["target", "kind"]);
+    if !matches!(kind, "" | "Node") {
+        causes.push(Cause::not_supported("target.kind", &json!(kind), &["Node", "<empty>"]));
+    }
+    if str_at(body, &["target", "name"]).is_empty() {
+        causes.push(Cause::required("target.name", ""));
+    }
+    let kind = GroupVersionKind::new("", "v1", "Binding");
+    if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(&kind, &target.name, causes)) }
+}
+
 /// Gives a pod its node, once. `Pod.spec.nodeName` and the PodScheduled condition change together.
 fn bind(api: &mut ApiServer, write: &Write<'_>, body: &Value) -> Result<Value> {
     let Write { now, target, options, .. } = *write;
+    check_binding(target, body)?;
     let old = api.stored(target)?;
     let conflict = |why: &str| ApiError::conflict(&object::GroupResource::new("", "pods/binding"), &target.name, why);
     let mut pod = old.value();
@@ -35,12 +67,7 @@ fn bind(api: &mut ApiServer, write: &Write<'_>, body: &Value) -> Result<Value> {
     if !value::list_at(&pod, &["spec", "schedulingGates"]).is_empty() {
         return Err(conflict(&format!("pod {} has non-empty .spec.schedulingGates", target.name)));
     }
-    let node = str_at(body, &["target", "name"]);
-    if node.is_empty() {
-        let cause = object::Cause::required("target.name", "");
-        return Err(ApiError::invalid(&object::GroupVersionKind::new("", "v1", "Binding"), &target.name, vec![cause]));
-    }
-    value::set(&mut pod, &["spec", "nodeName"], node);
+    value::set(&mut pod, &["spec", "nodeName"], str_at(body, &["target", "name"]));
     if let Some(more) = at(body, &["metadata", "annotations"]).and_then(Value::as_object) {
         value::object_at(&mut pod, &["metadata", "annotations"]).extend(more.clone());
     }

@@ -23,6 +23,9 @@ impl ApiServer {
         if !write.target.subresource.is_empty() {
             return strategy::subresource::create(self, write, body);
         }
+        if strategy::subresource::is_binding(&write.target.resource) {
+            return strategy::subresource::create_binding(self, write, &body);
+        }
         self.create_owned(write, body, false)
     }
 

@@ -17,7 +17,7 @@ pub(super) struct Wanted<'a> {
     made: BTreeMap<String, Value>,
 }
 
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+pub(super) const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
 /// Component name of a resource's kind; custom kinds get the one Kubernetes gives them, `com.example.v1.Widget`.
 pub(super) fn component_name(resource: &Resource) -> String {
@@ -36,7 +36,14 @@ impl<'a> Wanted<'a> {
     /// Reference to the kind of a resource.
     pub(super) fn kind(&mut self, resource: &'a Resource) -> Value {
         let name = component_name(resource);
-        self.types.insert(name.clone(), resource.ty());
+        match &resource.custom {
+            Some(custom) => {
+                let form = self.form;
+                self.made.entry(name.clone()).or_insert_with(|| super::custom::schema(resource, &custom.written, form));
+                self.made.entry(format!("{META}.ObjectMeta")).or_insert(Value::Null);
+            }
+            None => drop(self.types.insert(name.clone(), resource.ty())),
+        }
         self.form.reference(&name)
     }
 
