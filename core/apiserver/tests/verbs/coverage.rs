@@ -300,6 +300,8 @@ fn exercise(server: &mut Server, key: &str, entry: &Value, mut object: Value) ->
         pod["spec"] = json!({"containers": [{"name": "c", "image": "i"}], "terminationGracePeriodSeconds": 0});
         subject.server.post("/api/v1/namespaces/default/pods", pod);
         subject.create("create");
+        let pod = subject.server.get("/api/v1/namespaces/default/pods/coverage").1;
+        assert_eq!(pod["spec"]["nodeName"], "node", "a Binding binds the pod it names");
         subject.server.ask("DELETE", "/api/v1/namespaces/default/pods/coverage", Value::Null);
     } else {
         subject.create("create");

@@ -7,6 +7,7 @@ mod custom;
 mod delete;
 mod list;
 mod nonsense;
+mod operators;
 mod watch;
 mod webhooks;
 
