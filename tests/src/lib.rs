@@ -1,6 +1,8 @@
 //! What crosses crates: a harness that starts the assembled `wasmkube` on ports and directories of its own and drives it
 //! with stock kubectl. The tests stand in `tests/`, one file per promise.
 
+pub mod clients;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};

@@ -73,7 +73,7 @@ fn host() -> Result<()> {
     run_command(cargo(["test", "--quiet", "--release", "-p", "wasmkube-runner"]).env("WASMKUBE_HOME", shell::dist()))
 }
 
-/// Stock kubectl against the assembled program.
+/// Stock kubectl, and other projects' clients, against the assembled program.
 fn end_to_end() -> Result<()> {
     if !shell::has("kubectl") {
         bail!("kubectl is missing: install it (Kubernetes' own, 1.32 or later) and put it on the path");
