@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use object::{Bytes, GroupResource, Result, Time, json};
+use object::{Bytes, GroupResource, Result, Time, Value, json};
 use schema::Resource;
 use store::{Event, Object, Progress, Store};
 
@@ -101,7 +101,7 @@ impl Watches {
                 if waits && watcher.bookmark_at.is_some_and(|at| at <= now) {
                     watcher.bookmark_at = Some(now.plus_secs(1));
                 } else if watcher.bookmark_at.is_some_and(|at| at <= now) {
-                    let bytes = bookmark(&watcher.form, revision, false);
+                    let bytes = bookmark(&watcher.form, revision, false, !watcher.columns_sent, now);
                     outputs.push(Output::Data { streams: vec![*stream], bytes });
                     watcher.bookmark_at = Some(now.plus_secs(BOOKMARK_SECONDS));
                 }
@@ -194,7 +194,8 @@ fn event_bytes(kind: &str, form: &EventForm, object: &Object, columns: bool, now
         Form::Table => {
             let value = render::value_of(&form.resource, object);
             let metadata = json!({"resourceVersion": object.revision.to_string()});
-            let table = render::table(&form.resource, &[value], metadata, form.include, now, columns);
+            let mut table = render::table(&form.resource, &[value], metadata, form.include, now, columns);
+            form.accept.name(&mut table);
             table.to_string().into()
         }
         _ => render::stored(
@@ -219,7 +220,7 @@ fn line(kind: &str, body: &[u8]) -> Bytes {
 }
 
 /// An event that only says how far the stream has come.
-fn bookmark(form: &EventForm, revision: u64, initial_end: bool) -> Bytes {
+fn bookmark(form: &EventForm, revision: u64, initial_end: bool, columns: bool, now: Time) -> Bytes {
     let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
     if let Some(map) = metadata.as_object_mut() {
         map.remove("creationTimestamp");
@@ -233,10 +234,16 @@ fn bookmark(form: &EventForm, revision: u64, initial_end: bool) -> Bytes {
         Form::Object => {}
         Form::Partial => object = render::partial(&object),
         Form::Table => {
-            object = json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"],
-                "columnDefinitions": null, "rows": null});
+            let definitions = if columns { schema::table::column_definitions(&form.resource) } else { Value::Null };
+            // One row of nothing, so that what the bookmark says has a place.
+            let row = schema::table::row(&form.resource, &json!({"metadata": {}}), now);
+            let rows = json!([{"cells": row.cells, "object": render::partial(&object)}]);
+            let metadata = json!({"resourceVersion": revision.to_string()});
+            object = json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+                "columnDefinitions": definitions, "rows": rows});
         }
     }
+    form.accept.name(&mut object);
     line("BOOKMARK", object.to_string().as_bytes())
 }
 
@@ -286,7 +293,7 @@ impl ApiServer {
                 begin.push(event_bytes("ADDED", &form, object, first, now));
             }
             if initial && bookmarks {
-                begin.push(bookmark(&watcher.form, self.store.revision(), true));
+                begin.push(bookmark(&watcher.form, self.store.revision(), true, !watcher.columns_sent, now));
             }
         } else {
             let of_resource = |event: &&Event| event.key().resource == target.resource.storage.resource;

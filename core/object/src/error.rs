@@ -294,7 +294,13 @@ impl ApiError {
 
     /// 422 `Kind "name" is invalid: ...`: all causes at once.
     pub fn invalid(kind: &GroupVersionKind, name: &str, causes: Vec<Cause>) -> Box<Self> {
-        let list: Vec<String> = causes.iter().map(Cause::to_string).collect();
+        // What is wrong twice is said once, but counted twice.
+        let mut list: Vec<String> = Vec::with_capacity(causes.len());
+        for cause in causes.iter().map(Cause::to_string) {
+            if !list.contains(&cause) {
+                list.push(cause);
+            }
+        }
         let shown_kind = if kind.group.is_empty() { kind.kind.to_string() } else { format!("{}.{}", kind.kind, kind.group) };
         let what = match list.as_slice() {
             [] => String::new(),

@@ -17,6 +17,7 @@ pub mod quantity;
 pub mod rng;
 pub mod scheduling;
 pub mod selector;
+pub mod syntax;
 pub mod time;
 pub mod value;
 pub mod yaml;

@@ -55,22 +55,6 @@ pub(crate) fn json_problem(bytes: &[u8]) -> Option<String> {
     match serde_json::from_slice::<serde_json::Value>(bytes) {
         Ok(serde_json::Value::Object(_)) => None,
         Ok(_) => Some("json: cannot unmarshal value into Go value of type map[string]interface {}".to_owned()),
-        Err(_) if bytes.is_empty() => Some("unexpected end of JSON input".to_owned()),
-        Err(error) => {
-            // serde counts columns from one and stops at the character that is wrong.
-            let at = error.column().saturating_sub(1);
-            let wrong = bytes.get(at).or_else(|| bytes.last()).map_or(' ', |b| char::from(*b));
-            let start = bytes.get(..at).map_or(0, |before| before.iter().rev().take_while(|b| b.is_ascii_lowercase()).count());
-            let word = bytes.get(at - start..at).unwrap_or(b"");
-            let literal = [&b"null"[..], b"true", b"false"].into_iter().find(|l| !word.is_empty() && l.starts_with(word));
-            Some(match literal.and_then(|l| Some((l, l.get(word.len())?))) {
-                Some((literal, expected)) => format!(
-                    "invalid character {wrong:?} in literal {} (expecting {:?})",
-                    String::from_utf8_lossy(literal),
-                    char::from(*expected)
-                ),
-                None => format!("invalid character {wrong:?} looking for beginning of value"),
-            })
-        }
+        Err(error) => Some(object::syntax::go_json(&error, bytes)),
     }
 }

@@ -25,6 +25,7 @@ pub mod strategic;
 pub mod table;
 pub mod types;
 pub mod validate;
+pub mod warn;
 
 pub use registry::Registry;
 pub use resource::{Column, Group, Resource, Storage, Subresource};

@@ -48,6 +48,8 @@ pub fn create(resource: &Resource, object: &Value) -> Vec<Cause> {
 /// changes are checked for metadata only.
 pub fn update(resource: &Resource, object: &Value, old: &Value, subresource: &str) -> Vec<Cause> {
     let mut errors = Errors::default();
+    // The registry checks metadata, and the kind's own validation does so again: Kubernetes reports both.
+    metadata::update(&mut errors, object, old);
     metadata::update(&mut errors, object, old);
     match subresource {
         "" | "ephemeralcontainers" | "resize" => {

@@ -1,6 +1,6 @@
 //! Which form of an answer a client accepts.
 
-use object::{ApiError, Reason, Result};
+use object::{ApiError, Reason, Result, Value};
 
 /// What stands in the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,12 +29,14 @@ pub struct Accept {
     pub form: Form,
     /// How.
     pub encoding: Encoding,
+    /// Whether tables and partial objects are to be those of `meta.k8s.io/v1beta1`, which differ in name only.
+    pub beta: bool,
 }
 
 impl Accept {
     /// Takes the first form that is spoken here, in the client's order. Nothing said means JSON.
     pub fn negotiate(header: &str) -> Result<Self> {
-        let plain = Accept { form: Form::Object, encoding: Encoding::Json };
+        let plain = Accept { form: Form::Object, encoding: Encoding::Json, beta: false };
         if header.trim().is_empty() {
             return Ok(plain);
         }
@@ -50,14 +52,16 @@ impl Accept {
                 _ => continue,
             };
             typed_json = true;
-            let known_group = parameter("g").is_none_or(|g| g == "meta.k8s.io") && parameter("v").is_none_or(|v| v == "v1");
+            let known_group =
+                parameter("g").is_none_or(|g| g == "meta.k8s.io") && parameter("v").is_none_or(|v| matches!(v, "v1" | "v1beta1"));
             let form = match parameter("as") {
                 None => Form::Object,
                 Some("Table") if known_group => Form::Table,
                 Some("PartialObjectMetadata" | "PartialObjectMetadataList") if known_group => Form::Partial,
                 Some(_) => continue,
             };
-            return Ok(Accept { form, encoding });
+            let beta = form != Form::Object && parameter("v") == Some("v1beta1");
+            return Ok(Accept { form, encoding, beta });
         }
         let mut error = ApiError::new(
             406,
@@ -71,6 +75,13 @@ impl Accept {
                 .to_owned();
         }
         Err(error)
+    }
+
+    /// Names a table, or a partial object, as it was asked for.
+    pub fn name(self, shown: &mut Value) {
+        if self.beta {
+            object::value::set(shown, &["apiVersion"], "meta.k8s.io/v1beta1");
+        }
     }
 
     /// `Content-Type` of the answer.
@@ -92,10 +103,8 @@ mod tests {
         assert_eq!(form(""), Ok((Form::Object, Encoding::Json)));
         assert_eq!(form("application/vnd.kubernetes.protobuf,application/json"), Ok((Form::Object, Encoding::Json)));
         assert_eq!(form("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"), Ok((Form::Table, Encoding::Json)));
-        assert_eq!(
-            form("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"),
-            Ok((Form::Object, Encoding::Json))
-        );
+        assert_eq!(form("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"), Ok((Form::Table, Encoding::Json)));
+        assert_eq!(form("application/json;as=Table;v=v2;g=meta.k8s.io,application/json"), Ok((Form::Object, Encoding::Json)));
         assert_eq!(form("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"), Ok((Form::Partial, Encoding::Json)));
         assert_eq!(form("text/plain, */*;q=0.1"), Ok((Form::Object, Encoding::Json)));
         assert_eq!(form("application/yaml"), Ok((Form::Object, Encoding::Yaml)));

@@ -20,7 +20,7 @@ pub struct Body {
 /// Reads an object of `resource`'s kind.
 pub fn object(request: &Request, resource: &Resource, validation: FieldValidation) -> Result<Body> {
     let (json, repeated) = json_bytes(request, resource)?;
-    let said = header_of(&json, &resource.kind.kind, true)?;
+    let said = header_of(&json, &resource.kind.kind, &request.body)?;
     check_kind(&said, resource)?;
     let mut decoded = decode::resource_from_slice(resource, &json).map_err(|e| undecodable(e, resource))?;
     match repeated {
@@ -70,17 +70,22 @@ pub fn of_kind(request: &Request, kind: &GroupVersionKind, registry: &Registry) 
 /// Reads any JSON or YAML body, for patches and options, without a type.
 pub fn untyped(request: &Request) -> Result<Value> {
     if is_yaml(request) {
-        return yaml(&request.body).map(|(value, _)| value);
+        let (value, _) = yaml(&request.body)
+            .map_err(|why| ApiError::bad_request(format!("error decoding YAML: error converting YAML to JSON: {why}")))?;
+        return Ok(value);
     }
     serde_json::from_slice(&request.body)
-        .map_err(|e| ApiError::bad_request(format!("error decoding patch: {}", go_syntax(&e, &request.body))))
+        .map_err(|e| ApiError::bad_request(format!("error decoding patch: {}", object::syntax::go_json(&e, &request.body))))
 }
 
 /// The body as JSON, and what YAML of it was said twice.
 fn json_bytes(request: &Request, resource: &Resource) -> Result<(Vec<u8>, Option<String>)> {
     match media_type(request) {
         "" | "application/json" => Ok((request.body.to_vec(), None)),
-        "application/yaml" => yaml(&request.body).map(|(value, repeated)| (value.to_string().into_bytes(), repeated)),
+        "application/yaml" => {
+            let (value, repeated) = yaml(&request.body).map_err(|why| unrecognized(&resource.kind.kind, &why, &request.body))?;
+            Ok((value.to_string().into_bytes(), repeated))
+        }
         PROTOBUF if resource.custom.is_none() => {
             let object = protobuf::to_json(&request.body, resource.ty()).map_err(|e| ApiError::bad_request(e.to_string()))?;
             Ok((object.to_string().into_bytes(), None))
@@ -101,18 +106,60 @@ fn is_yaml(request: &Request) -> bool {
     matches!(media_type(request), "application/yaml" | "application/apply-patch+yaml")
 }
 
-/// Reads YAML. Of a key that stands twice in a map the last one counts, and the first such key is reported.
-fn yaml(bytes: &[u8]) -> Result<(Value, Option<String>)> {
-    let text = std::str::from_utf8(bytes).map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: {e}")))?;
-    let wrong = |e: serde_saphyr::Error| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}"));
+/// Reads the first document of YAML, or says in the words of Go's library why not. Of a key that stands twice in a map the
+/// last one counts, and the first such key is reported.
+fn yaml(bytes: &[u8]) -> std::result::Result<(Value, Option<String>), String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "yaml: invalid leading UTF-8 octet".to_owned())?;
     match serde_saphyr::from_str(text) {
         Ok(value) => Ok((value, None)),
+        Err(first) if first.to_string().contains("multiple YAML documents") => yaml(first_document(text).as_bytes()),
         Err(first) => {
-            let Some(repeated) = repeated_key(&first) else { return Err(wrong(first)) };
+            let Some(repeated) = repeated_key(&first) else { return Err(go_yaml(&first, text)) };
             let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins };
-            serde_saphyr::from_str_with_options(text, options).map(|value| (value, Some(repeated))).map_err(wrong)
+            let read = serde_saphyr::from_str_with_options(text, options);
+            read.map(|value| (value, Some(repeated))).map_err(|why| go_yaml(&why, text))
         }
     }
+}
+
+/// What stands before the second document's mark.
+fn first_document(text: &str) -> &str {
+    let is_mark = |line: &str| line.trim_end() == "---" || line.starts_with("--- ") || line.trim_end() == "...";
+    let mut at = 0;
+    let mut said = false;
+    for line in text.split_inclusive('\n') {
+        if is_mark(line) && said {
+            return text.get(..at).unwrap_or_default();
+        }
+        said |= !is_mark(line) && !line.trim().is_empty() && !line.starts_with('#') && !line.starts_with('%');
+        at += line.len();
+    }
+    // Whoever finds a second document finds its mark; should the two disagree there is nothing to read.
+    ""
+}
+
+/// A YAML syntax error in the words of Go's library.
+fn go_yaml(error: &serde_saphyr::Error, text: &str) -> String {
+    let told = error.to_string();
+    let line = error.location().map_or(1, |location| location.line());
+    let last = text.lines().count().max(1) as u64;
+    let (line, what) = if told.contains("unclosed bracket '['") {
+        (last, "did not find expected ',' or ']'")
+    } else if told.contains("unclosed bracket '{'") {
+        (last, "did not find expected ',' or '}'")
+    } else if told.contains("mapping values are not allowed") {
+        (line, "mapping values are not allowed in this context")
+    } else if told.contains("tab") {
+        (line, "found character that cannot start any token")
+    } else if told.contains("quoted scalar") || told.contains("unexpected end of stream") {
+        (line, "found unexpected end of stream")
+    } else if told.contains("block mapping") {
+        (line, "did not find expected key")
+    } else {
+        let first = told.lines().next().unwrap_or_default();
+        return format!("yaml: line {line}: {}", first.split_once(": ").map_or(first, |(_, what)| what));
+    };
+    format!("yaml: line {line}: {what}")
 }
 
 /// A duplicate key in the words of Go's YAML library.
@@ -130,15 +177,19 @@ fn repeated_key(error: &serde_saphyr::Error) -> Option<String> {
     }
 }
 
+/// How much of a body that is not understood is quoted.
+const SHOWN: usize = 30;
+
+/// 400 for a body of which not even the kind can be told; `raw` is as it was sent.
+fn unrecognized(wanted: &str, why: &str, raw: &[u8]) -> Box<ApiError> {
+    let shown = shown_body(raw);
+    ApiError::bad_request(format!("the object provided is unrecognized (must be of type {wanted}): {why} ({shown})"))
+}
+
 /// `apiVersion` and `kind` of a body, both possibly empty.
-fn header_of(json: &[u8], wanted: &str, quote: bool) -> Result<(String, String)> {
-    let fail = |error: String| {
-        let shown = shown_body(json, quote);
-        ApiError::bad_request(format!(
-            "the object provided is unrecognized (must be of type {wanted}): couldn't get version/kind; json parse error: {error} ({shown})"
-        ))
-    };
-    let value: Value = serde_json::from_slice(json).map_err(|e| fail(go_syntax(&e, json)))?;
+fn header_of(json: &[u8], wanted: &str, raw: &[u8]) -> Result<(String, String)> {
+    let fail = |error: String| unrecognized(wanted, &format!("couldn't get version/kind; json parse error: {error}"), raw);
+    let value: Value = serde_json::from_slice(json).map_err(|e| fail(object::syntax::go_json(&e, json)))?;
     let Some(map) = value.as_object() else {
         let into =
             "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
@@ -149,45 +200,26 @@ fn header_of(json: &[u8], wanted: &str, quote: bool) -> Result<(String, String)>
             Err(fail(format!("json: cannot unmarshal {what} into Go value of type {into}")))
         };
     };
-    let text = |key: &str| map.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok((text("apiVersion"), text("kind")))
-}
-
-/// What Kubernetes shows of a body it cannot read: text that looks like text, else hex.
-fn shown_body(json: &[u8], _quote: bool) -> String {
-    const MOST: usize = 64;
-    if json.is_empty() {
-        return "<empty>".to_owned();
-    }
-    if json.first() == Some(&b'{') {
-        return String::from_utf8_lossy(json).chars().take(1024).collect();
-    }
-    json.iter().take(MOST).map(|b| format!("{b:02x}")).collect()
-}
-
-/// A JSON syntax error in the words of Go's decoder.
-fn go_syntax(error: &serde_json::Error, json: &[u8]) -> String {
-    if error.is_eof() {
-        return "unexpected end of JSON input".to_owned();
-    }
-    let line_start = json.split(|b| *b == b'\n').take(error.line().saturating_sub(1)).map(|l| l.len() + 1).sum::<usize>();
-    let at = line_start + error.column().saturating_sub(1);
-    let found = json.get(at).map(|b| char::from(*b)).unwrap_or_default();
-    let text = error.to_string();
-    let looking = if text.contains("key must be a string") {
-        "beginning of object key string"
-    } else if text.contains("expected `:`") {
-        return format!("invalid character {found:?} after object key");
-    } else if text.contains("expected `,` or `}`") {
-        return format!("invalid character {found:?} after object key:value pair");
-    } else if text.contains("expected `,` or `]`") {
-        return format!("invalid character {found:?} after array element");
-    } else if text.contains("trailing characters") {
-        return format!("invalid character {found:?} after top-level value");
-    } else {
-        "beginning of value"
+    let text = |key: &str| match map.get(key) {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(other) => {
+            let what = object::patch::go_type_name(other);
+            Err(fail(format!("json: cannot unmarshal {what} into Go struct field .{key} of type string")))
+        }
     };
-    format!("invalid character {found:?} looking for {looking}")
+    Ok((text("apiVersion")?, text("kind")?))
+}
+
+/// The beginning of a body: as text what looks like JSON, else in hex.
+fn shown_body(raw: &[u8]) -> String {
+    let start = raw.get(..SHOWN).unwrap_or(raw);
+    let shown = match raw.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(start).into_owned(),
+        Some(_) => start.iter().map(|b| format!("{b:02x}")).collect(),
+    };
+    if raw.len() > SHOWN { format!("{shown} ...") } else { shown }
 }
 
 /// A body may leave out its kind and version, but not be of another.

@@ -10,7 +10,7 @@ pub mod render;
 mod resource;
 mod route;
 
-use object::{ApiError, Bytes, Result, Time};
+use object::{ApiError, Bytes, GroupVersionResource, Result, Time};
 
 use crate::calls::Work;
 use crate::message::{Output, Request};
@@ -123,7 +123,10 @@ impl ApiServer {
                     return Ok(Some(Answer::no_page()));
                 }
                 if let Some(resource) = self.registry.resource(&gvr) {
-                    seen.deprecated = resource.custom.as_ref().and_then(|custom| custom.deprecation.clone());
+                    seen.deprecated = match &resource.custom {
+                        Some(custom) => custom.deprecation.clone(),
+                        None => deprecation(&resource.gvr).map(str::to_owned),
+                    };
                     let known = resource.subresource(&subresource).is_some();
                     seen.labels = Labels {
                         verb: metrics::verb(&verb, body::media_type(request) == "application/apply-patch+yaml"),
@@ -144,6 +147,15 @@ impl ApiServer {
             }
             Route::Other(path) => self.on_path(request, &path, &query).map(Some),
         }
+    }
+}
+
+/// What clients of a deprecated built-in resource are told.
+fn deprecation(gvr: &GroupVersionResource) -> Option<&'static str> {
+    match (&*gvr.group, &*gvr.version, &*gvr.resource) {
+        ("", "v1", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        ("", "v1", "endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        _ => None,
     }
 }
 

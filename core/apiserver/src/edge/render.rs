@@ -47,7 +47,7 @@ pub fn value_of(resource: &Resource, object: &Object) -> Value {
 
 /// One stored object. Where nothing has to change, its bytes are shared.
 pub fn stored(resource: &Resource, object: &Object, accept: Accept, include: Include, now: Time) -> Bytes {
-    if accept == (Accept { form: Form::Object, encoding: Encoding::Json }) && convert::is_storage_version(resource) {
+    if accept == (Accept { form: Form::Object, encoding: Encoding::Json, beta: false }) && convert::is_storage_version(resource) {
         return object.bytes.clone();
     }
     value(resource, value_of(resource, object), accept, include, now)
@@ -55,7 +55,7 @@ pub fn stored(resource: &Resource, object: &Object, accept: Accept, include: Inc
 
 /// One object that may not be stored.
 pub fn value(resource: &Resource, object: Value, accept: Accept, include: Include, now: Time) -> Bytes {
-    let shown = match accept.form {
+    let mut shown = match accept.form {
         Form::Object => object,
         Form::Partial => partial(&object),
         Form::Table => {
@@ -67,6 +67,7 @@ pub fn value(resource: &Resource, object: Value, accept: Accept, include: Includ
             table(resource, &[object], metadata, include, now, true)
         }
     };
+    accept.name(&mut shown);
     encode(&shown, accept.encoding)
 }
 
@@ -81,7 +82,7 @@ pub fn page(resource: &Resource, page: &Page, accept: Accept, include: Include, 
         metadata["remainingItemCount"] = remaining.into();
     }
     let values = |items: &[Arc<Object>]| items.iter().map(|o| value_of(resource, o)).collect::<Vec<Value>>();
-    let list = match accept.form {
+    let mut list = match accept.form {
         Form::Object => {
             let bytes = concatenated(resource, page, &metadata);
             if accept.encoding == Encoding::Json {
@@ -97,6 +98,7 @@ pub fn page(resource: &Resource, page: &Page, accept: Accept, include: Include, 
         }
         Form::Table => table(resource, &values(&page.items), metadata, include, now, true),
     };
+    accept.name(&mut list);
     encode(&list, accept.encoding)
 }
 

@@ -148,6 +148,11 @@ fn apply(api: &mut ApiServer, write: &Write<'_>, scale: &Value) -> Result<Value>
             None => value::set(&mut configuration, &["spec", "replicas"], replicas.clone()),
         }
     }
+    // A Scale leaves a 0 out, so whoever applies one says something new.
+    let mut live = live;
+    if custom(target).is_none() && i64_at(&live, &["spec", "replicas"]) == Some(0) {
+        value::remove(&mut live, &["spec", "replicas"]);
+    }
     let applied = schema::apply::apply(Some(&live), configuration, &crate::write::writer(write), write.options.force);
     // Owners are named in the version of the Scale.
     let applied = applied.map_err(|mut error| {

@@ -46,6 +46,11 @@ impl ApiServer {
         strip_system_metadata(&mut object);
         strategy::template_generation(resource, None, &mut object);
         if !owned {
+            if resource.custom.is_none() && !convert::is_storage_version(resource) {
+                // Some defaults of one version are made on the way to the other.
+                let stored = self.in_storage_version(resource, object)?;
+                object = self.in_version_of(resource, stored)?;
+            }
             schema::apply::update(None, &mut object, &writer(write));
         }
         strategy::crd::check_create(self, target)?;
@@ -77,6 +82,7 @@ impl ApiServer {
         validate(target, &name, &object, None)?;
         escalation::check(self, user, target, &name, &object, None)?;
         admission::validate(self, &attributes, &object)?;
+        self.warnings.extend(schema::warn::warnings(resource, &object, None));
         let key = Key::new(&resource.storage.resource, &target.namespace, &name);
         if let Some(there) = self.store.get(&key) {
             let mut error = ApiError::already_exists(&resource.group_resource(), &name);

@@ -156,7 +156,7 @@ impl ApiServer {
     /// Makes an object, as [`ApiServer::in_working_version`] left it, the one at `key`, and shows it in the version of the path.
     fn keep(&mut self, write: &Write<'_>, key: Key, object: Value) -> Result<Value> {
         let resource = &write.target.resource;
-        let mut stored = self.in_storage_version(resource, object)?;
+        let mut stored = if resource.custom.is_some() { self.in_storage_version(resource, object)? } else { object };
         // Whatever may have to be asked is asked before the commit.
         let shown = match convert::is_storage_version(resource) {
             true => None,

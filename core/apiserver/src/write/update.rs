@@ -73,6 +73,9 @@ impl ApiServer {
         validate(target, &target.name, &new, Some(&before))?;
         escalation::check(self, user, target, &target.name, &new, Some(&before))?;
         admission::validate(self, &attributes, &new)?;
+        if target.subresource.is_empty() {
+            self.warnings.extend(schema::warn::warnings(resource, &new, Some(&before)));
+        }
         if strategy::is_finished(&new) && !options.dry_run {
             let shown = self.in_version_of(resource, new)?;
             self.commit_removal(&old.key);

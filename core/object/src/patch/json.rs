@@ -79,7 +79,12 @@ fn run(target: &mut Value, operation: &Value, copied: &mut usize) -> Option<()> 
                 }
                 *target = value;
             } else {
-                *find_mut(target, path)? = value;
+                let (here, key) = container(target, path)?;
+                match here {
+                    // A member that is missing is made, as the library does that Kubernetes uses.
+                    Value::Object(map) => drop(map.insert(key, value)),
+                    list => *child_mut(list, &key)? = value,
+                }
             }
             Some(())
         }
@@ -138,11 +143,6 @@ fn container<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, St
 fn find<'a>(target: &'a mut Value, path: &str) -> Option<&'a Value> {
     let (here, key) = container(target, path)?;
     child(here, &key)
-}
-
-fn find_mut<'a>(target: &'a mut Value, path: &str) -> Option<&'a mut Value> {
-    let (here, key) = container(target, path)?;
-    child_mut(here, &key)
 }
 
 fn index(key: &str, length: usize) -> Option<usize> {

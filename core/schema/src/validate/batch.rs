@@ -15,11 +15,25 @@ pub(super) fn job(e: &mut Errors, object: &Value, old: Option<&Value>) {
     } else {
         selector::label_selector(e, found, &path.child("selector"));
     }
+    generated_selector(e, object, found, &path.child("selector"));
     if let Ok(parsed) = LabelSelector::from_json(found) {
         selector::template_matches(e, &parsed, field(spec, "template"), &path.child("template"));
     }
     if let Some(old) = old {
         job_update(e, spec, field(old, "spec"), &path);
+    }
+}
+
+/// Unless its author chose it, a Job's selector is what the API server made: its uid, and nothing else.
+fn generated_selector(e: &mut Errors, job: &Value, selector: &Value, path: &Path<'_>) {
+    if deep(job, &["spec", "manualSelector"]) == &Value::Bool(true) {
+        return;
+    }
+    let uid = deep(job, &["metadata", "uid"]);
+    let made = ["batch.kubernetes.io/controller-uid", "controller-uid"];
+    let expected = made.iter().any(|key| *selector == serde_json::json!({"matchLabels": {*key: uid}}));
+    if !expected && !selector.is_null() {
+        e.invalid(path, selector, "`selector` not auto-generated");
     }
 }
 
