@@ -55,6 +55,7 @@ pub fn update(resource: &Resource, object: &Value, old: &Value, subresource: &st
         "" | "ephemeralcontainers" | "resize" => {
             pod_or_spec(&mut errors, resource, object, old, subresource);
         }
+        "status" => status(&mut errors, resource, object),
         _ => {}
     }
     let mut causes = errors.take();
@@ -82,6 +83,13 @@ pub fn action(group: &str, kind: &str, object: &Value) -> Vec<Cause> {
         _ => {}
     }
     errors.take()
+}
+
+/// The rules of a status that somebody reports.
+fn status(errors: &mut Errors, resource: &Resource, object: &Value) {
+    if let ("", "Service") | ("networking.k8s.io", "Ingress") = (&*resource.kind.group, &*resource.kind.kind) {
+        service::load_balancer_status(errors, deep(object, &["status", "loadBalancer"]));
+    }
 }
 
 fn pod_or_spec(errors: &mut Errors, resource: &Resource, object: &Value, old: &Value, subresource: &str) {

@@ -83,13 +83,11 @@ fn of_object(resource: &Resource, object: &Value, is_new: bool) -> Vec<String> {
         }
         ("", "Service") => service(object, &mut out),
         ("storage.k8s.io", "CSIDriver") => csi_driver(object, &mut out),
-        ("networking.k8s.io", "Ingress") => {
-            if is_new && object::meta::annotation(object, "kubernetes.io/ingress.class").is_some() {
-                out.push(
-                    "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead"
-                        .to_owned(),
-                );
-            }
+        ("networking.k8s.io", "Ingress")
+            if is_new && object::meta::annotation(object, "kubernetes.io/ingress.class").is_some() =>
+        {
+            let what = "is deprecated, please use 'spec.ingressClassName' instead";
+            out.push(format!("annotation \"kubernetes.io/ingress.class\" {what}"));
         }
         _ => {}
     }

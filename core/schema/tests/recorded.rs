@@ -110,8 +110,10 @@ fn defaults_are_those_of_a_real_server() {
 /// The API server gives a Job its selector before it is checked.
 fn generate_selector(object: &mut Value) {
     if object["kind"] == "Job" && object["spec"]["manualSelector"] == false && object["spec"]["selector"].is_null() {
-        object["spec"]["selector"] = serde_json::json!({"matchLabels": {"uid": "u"}});
-        object["spec"]["template"]["metadata"]["labels"] = serde_json::json!({"uid": "u"});
+        let labels = serde_json::json!({"batch.kubernetes.io/controller-uid": "u"});
+        object["metadata"]["uid"] = "u".into();
+        object["spec"]["selector"] = serde_json::json!({"matchLabels": labels});
+        object["spec"]["template"]["metadata"]["labels"] = labels;
     }
 }
 

@@ -79,8 +79,14 @@ impl Accept {
 
     /// Names a table, or a partial object, as it was asked for.
     pub fn name(self, shown: &mut Value) {
-        if self.beta {
-            object::value::set(shown, &["apiVersion"], "meta.k8s.io/v1beta1");
+        if !self.beta {
+            return;
+        }
+        object::value::set(shown, &["apiVersion"], "meta.k8s.io/v1beta1");
+        for row in shown.get_mut("rows").and_then(Value::as_array_mut).into_iter().flatten() {
+            if object::value::str_at(row, &["object", "kind"]) == "PartialObjectMetadata" {
+                object::value::set(row, &["object", "apiVersion"], "meta.k8s.io/v1beta1");
+            }
         }
     }
 

@@ -52,3 +52,47 @@ fn yaml_that_says_a_key_twice_warns_and_the_last_one_counts() {
     assert_eq!(warning, Some(r#"299 - "line 5: key \"name\" already set in map""#));
     assert_eq!(server.get(&format!("{CONFIGMAPS}/b")).0, 200);
 }
+
+/// `WarningsOnCreate` of pods, claims and services.
+#[test]
+fn what_is_odd_is_accepted_with_a_warning() {
+    let container = object::json!({"name": "c", "image": "i", "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]});
+    for (case, path, kind, spec, warning) in [
+        (
+            "an old label",
+            "/api/v1/namespaces/default/replicationcontrollers",
+            "ReplicationController",
+            object::json!({"selector": {"a": "b"}, "template": {"metadata": {"labels": {"a": "b"}},
+                "spec": {"containers": [{"name": "c", "image": "i"}], "nodeSelector": {"beta.kubernetes.io/os": "linux"}}}}),
+            "spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use \\\"kubernetes.io/os\\\" instead",
+        ),
+        (
+            "a variable twice",
+            "/api/v1/namespaces/default/replicationcontrollers",
+            "ReplicationController",
+            object::json!({"selector": {"a": "b"}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}}),
+            "spec.template.spec.containers[0].env[1]: hides previous definition of \\\"A\\\", which may be dropped when using apply",
+        ),
+        (
+            "part of a byte",
+            "/api/v1/namespaces/default/persistentvolumeclaims",
+            "PersistentVolumeClaim",
+            object::json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1500m"}}}),
+            "spec.resources.requests[storage]: fractional byte value \\\"1500m\\\" is invalid, must be an integer",
+        ),
+        (
+            "a name that nobody asks for",
+            "/api/v1/namespaces/default/services",
+            "Service",
+            object::json!({"ports": [{"port": 80}], "externalName": "x.example.com"}),
+            "spec.externalName is ignored when spec.type is not \\\"ExternalName\\\"",
+        ),
+    ] {
+        let mut server = Server::new();
+        let body = object::json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}, "spec": spec}).to_string();
+        let outputs = server.send("POST", path, &[("content-type", "application/json")], body.as_bytes());
+        let Some(Output::Respond { status: 201, headers, .. }) = outputs.last() else { panic!("{case}: {outputs:?}") };
+        let warnings: Vec<&str> = headers.iter().filter(|(name, _)| name == "warning").map(|(_, text)| text.as_str()).collect();
+        assert_eq!(warnings, [format!("299 - \"{warning}\"")], "{case}");
+    }
+}

@@ -15,6 +15,27 @@ pub(super) fn ip(e: &mut Errors, value: &Value, path: &Path<'_>) {
     }
 }
 
+/// `ValidateLoadBalancerStatus`.
+pub(super) fn load_balancer_status(e: &mut Errors, status: &Value) {
+    let (status_path, ingress) = (Path::root("status"), field(status, "ingress"));
+    let balancer = status_path.child("loadBalancer");
+    let list = balancer.child("ingress");
+    for (i, one) in items(ingress).iter().enumerate() {
+        let path = list.index(i);
+        if !text(field(one, "ip")).is_empty() {
+            ip(e, field(one, "ip"), &path.child("ip"));
+        }
+        let name = text(field(one, "hostname"));
+        if !name.is_empty() {
+            e.name(&path.child("hostname"), name, names::dns1123_subdomain);
+            if name.parse::<IpAddr>().is_ok() {
+                e.invalid(&path.child("hostname"), &name.into(), "must be a DNS name, not an IP address");
+            }
+        }
+        e.one_of_if_any(&path.child("ipMode"), field(one, "ipMode"), &["Proxy", "VIP"]);
+    }
+}
+
 /// `IsValidCIDR`.
 fn cidr(e: &mut Errors, value: &Value, path: &Path<'_>) {
     let valid = text(value).split_once('/').is_some_and(|(address, bits)| {
