@@ -79,7 +79,7 @@ fn end_to_end() -> Result<()> {
         bail!("kubectl is missing: install it (Kubernetes' own, 1.32 or later) and put it on the path");
     }
     run_command(
-        cargo(["test", "--quiet", "--release", "-p", "wasmkube-tests", "--", "--test-threads=1"])
+        cargo(["test", "--quiet", "--release", "-p", "wasmkube-tests", "-p", "wasmkube-test-operator", "--", "--test-threads=1"])
             .env("WASMKUBE_HOME", shell::dist()),
     )
 }
