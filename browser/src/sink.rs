@@ -38,6 +38,10 @@ impl Sink {
                 self.data(&streams, &bytes);
             }
             Output::End(stream) => self.end(stream as f64),
+            Output::Forward { stream, outgoing } => {
+                let message = format!("{} cannot be reached from a browser", outgoing.upstream.host);
+                self.respond(stream as f64, 503, "content-type: text/plain\n", message.as_bytes());
+            }
             // Answered where inputs are gathered.
             Output::Call { .. } => {}
             // Only nodes outside core have a kubelet to ask, and a tab has none of those.

@@ -13,14 +13,16 @@ use cluster::Input;
 use cluster::wire::{Answered, CallId, Outgoing, Reply, Trust, Upstream};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::Request;
+use hyper::body::Incoming;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::client::{certificates, provider};
+use crate::client::{certificates, private_key, provider};
 use crate::driver::Inputs;
+use crate::pki::Pair;
 
 /// Longest answer that is read: as many objects as a list of all of them may hold.
 const MAX_ANSWER: usize = 64 << 20;
@@ -31,6 +33,12 @@ const MAX_CALLS: usize = 256;
 /// How many servers' connections are kept.
 const MAX_KEPT: usize = 256;
 
+/// Headers that belong to one connection.
+const HOP_BY_HOP: [&str; 5] = ["connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"];
+
+/// Status, headers and body of another server's answer.
+pub type Forwarded = (u16, Vec<(String, String)>, Incoming);
+
 type Pool = hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// The question, and its name.
@@ -39,14 +47,15 @@ pub type Call = (CallId, Outgoing);
 /// Connections to servers outside.
 pub struct Caller {
     inputs: Inputs,
+    front_proxy: Pair,
     turns: Semaphore,
     pools: Mutex<HashMap<Vec<u8>, Pool>>,
 }
 
 impl Caller {
     /// Replies go to the control plane as inputs.
-    pub fn new(inputs: Inputs) -> Arc<Self> {
-        Arc::new(Caller { inputs, turns: Semaphore::new(MAX_CALLS), pools: Mutex::default() })
+    pub fn new(inputs: Inputs, front_proxy: Pair) -> Arc<Self> {
+        Arc::new(Caller { inputs, front_proxy, turns: Semaphore::new(MAX_CALLS), pools: Mutex::default() })
     }
 
     /// Asks what arrives until nobody is left to ask for anything.
@@ -65,21 +74,36 @@ impl Caller {
     async fn ask(&self, outgoing: Outgoing) -> Reply {
         // The semaphore is never closed.
         let _turn = self.turns.acquire().await;
+        let response = self.send(outgoing).await?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|_| "unexpected EOF".to_owned())?;
+        Ok(Answered { status, body: body.to_bytes() })
+    }
+
+    /// Sends a request and gives back what the server says, as it comes: status, headers and body.
+    pub async fn forward(&self, outgoing: Outgoing) -> Result<Forwarded, String> {
+        let response = self.send(outgoing).await?;
+        let headers = response.headers().iter().filter(|(name, _)| !HOP_BY_HOP.contains(&name.as_str()));
+        let headers = headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
+        Ok((response.status().as_u16(), headers.collect(), response.into_body()))
+    }
+
+    async fn send(&self, outgoing: Outgoing) -> Result<hyper::Response<Incoming>, String> {
         let Upstream { address, address_port, host, port, .. } = &outgoing.upstream;
         let pool = self.pool(&outgoing.upstream).map_err(|error| format!("{error:#}"))?;
         let shown = if address.contains(':') { format!("[{address}]") } else { address.clone() };
         let uri = format!("https://{shown}:{address_port}{}", outgoing.target);
         let mut request = Request::builder().method(outgoing.method.as_str()).uri(uri);
         let name = if *port == 443 { host.clone() } else { format!("{host}:{port}") };
-        request = request.header("host", name).header("user-agent", "kube-apiserver-admission");
+        request = request.header("host", name);
+        if !outgoing.headers.iter().any(|(name, _)| name == "user-agent") {
+            request = request.header("user-agent", "kube-apiserver-admission");
+        }
         for (name, value) in &outgoing.headers {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(outgoing.body)).map_err(|error| error.to_string())?;
-        let response = pool.request(request).await.map_err(|error| in_go_words(&error, &format!("{shown}:{address_port}")))?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|_| "unexpected EOF".to_owned())?;
-        Ok(Answered { status, body: body.to_bytes() })
+        pool.request(request).await.map_err(|error| in_go_words(&error, &format!("{shown}:{address_port}")))
     }
 
     fn pool(&self, upstream: &Upstream) -> Result<Pool> {
@@ -93,7 +117,7 @@ impl Caller {
         http.enforce_http(false);
         let name = ServerName::try_from(upstream.host.clone()).with_context(|| format!("bad server name {:?}", upstream.host))?;
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(&upstream.trust)?)
+            .with_tls_config(self.tls(upstream)?)
             .https_only()
             .with_server_name_resolver(FixedServerNameResolver::new(name))
             .enable_http1()
@@ -110,7 +134,20 @@ impl Caller {
     }
 }
 
-fn tls(trust: &Trust) -> Result<rustls::ClientConfig> {
+impl Caller {
+    fn tls(&self, upstream: &Upstream) -> Result<rustls::ClientConfig> {
+        let builder = trusting(&upstream.trust)?;
+        if !upstream.as_front_proxy {
+            return Ok(builder.with_no_client_auth());
+        }
+        let Pair { certificate, key } = &self.front_proxy;
+        Ok(builder.with_client_auth_cert(certificates(certificate)?, private_key(key)?)?)
+    }
+}
+
+type Trusting = rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>;
+
+fn trusting(trust: &Trust) -> Result<Trusting> {
     let builder = rustls::ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let mut roots = rustls::RootCertStore::empty();
     match trust {
@@ -125,10 +162,10 @@ fn tls(trust: &Trust) -> Result<rustls::ClientConfig> {
         }
         Trust::Anything => {
             let verifier = Arc::new(unverified::Unverified(provider()));
-            return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
+            return Ok(builder.dangerous().with_custom_certificate_verifier(verifier));
         }
     }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    Ok(builder.with_root_certificates(roots))
 }
 
 /// What Go's HTTP client would say.

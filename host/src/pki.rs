@@ -41,6 +41,8 @@ pub struct Pair {
 pub struct Pki {
     dir: PathBuf,
     authority: Pair,
+    /// The authority's common name.
+    name: &'static str,
 }
 
 /// What a certificate says and is for.
@@ -54,14 +56,24 @@ struct Wish<'a> {
 impl Pki {
     /// Opens this directory; it and the authority are made if they are missing.
     pub fn open(dir: &Path) -> Result<Self> {
+        Pki::open_authority(dir, "ca", "kubernetes")
+    }
+
+    /// The authority of the front proxy, in the same directory.
+    fn front_proxy(&self) -> Result<Self> {
+        Pki::open_authority(&self.dir, "front-proxy-ca", "front-proxy-ca")
+    }
+
+    fn open_authority(dir: &Path, file: &str, name: &'static str) -> Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let mut pki = Pki { dir: dir.to_path_buf(), authority: Pair { certificate: String::new(), key: String::new() } };
-        pki.authority = match pki.read("ca")? {
+        let authority = Pair { certificate: String::new(), key: String::new() };
+        let mut pki = Pki { dir: dir.to_path_buf(), authority, name };
+        pki.authority = match pki.read(file)? {
             Some(pair) => pair,
             None => {
                 let key = KeyPair::generate()?;
-                let certificate = authority_params()?.self_signed(&key)?.pem();
-                pki.write("ca", Pair { certificate, key: key.serialize_pem() })?
+                let certificate = authority_params(name)?.self_signed(&key)?.pem();
+                pki.write(file, Pair { certificate, key: key.serialize_pem() })?
             }
         };
         Ok(pki)
@@ -98,6 +110,17 @@ impl Pki {
     /// Who the API server is to kubelets.
     pub fn kubelet_client(&self) -> Result<Pair> {
         self.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client", Some(MASTERS))
+    }
+
+    /// Who the API server is to aggregated API servers. It is signed by the front proxy's own authority, so that nobody else's
+    /// certificate makes them believe who a user is.
+    pub fn front_proxy_client(&self) -> Result<Pair> {
+        self.front_proxy()?.client("front-proxy-client", "front-proxy-client", None)
+    }
+
+    /// The front proxy's own authority, as PEM.
+    pub fn front_proxy_authority(&self) -> Result<String> {
+        Ok(self.front_proxy()?.authority.certificate)
     }
 
     /// The kubeconfig's user.
@@ -151,7 +174,7 @@ impl Pki {
         lasting(&mut params, LEAF_DAYS);
         let key = KeyPair::generate()?;
         let issuer_key = KeyPair::from_pem(&self.authority.key).context("the authority's key is damaged")?;
-        let certificate = params.signed_by(&key, &Issuer::new(authority_params()?, issuer_key))?.pem();
+        let certificate = params.signed_by(&key, &Issuer::new(authority_params(self.name)?, issuer_key))?.pem();
         self.write(file, Pair { certificate, key: key.serialize_pem() })
     }
 
@@ -219,10 +242,10 @@ pub fn subject(certificate: &CertificateDer<'_>) -> Option<ClientCertificate> {
     Some(ClientCertificate { common_name, organizations })
 }
 
-fn authority_params() -> Result<CertificateParams> {
-    let mut params = CertificateParams::new(vec!["kubernetes".to_owned()])?;
+fn authority_params(name: &str) -> Result<CertificateParams> {
+    let mut params = CertificateParams::new(vec![name.to_owned()])?;
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "kubernetes");
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     lasting(&mut params, AUTHORITY_DAYS);

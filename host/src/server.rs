@@ -103,7 +103,8 @@ impl Server {
         let notify = inputs.clone();
         let (calls, called) = tokio::sync::mpsc::unbounded_channel();
         let streams = Streams::new(std::sync::Arc::new(move |input| notify.send(input)), STREAM_BUFFER, calls);
-        tokio::spawn(Caller::new(inputs.clone()).run(called));
+        let caller = Caller::new(inputs.clone(), pki.front_proxy_client()?);
+        tokio::spawn(caller.clone().run(called));
         let (failing, failed) = watch::channel(false);
         let driver = {
             let (streams, inputs, options) = (streams.clone(), inputs.clone(), options.clone());
@@ -118,7 +119,7 @@ impl Server {
         };
 
         let (shutdown, down) = watch::channel(false);
-        let front = Front::new(inputs, streams, pki.authority(), pki.kubelet_client()?);
+        let front = Front::new(inputs, streams, pki.authority(), pki.kubelet_client()?, caller);
         let mut served = vec![tokio::spawn(front.serve(listener, tls, down.clone()))];
         if let Some(listener) = web {
             served.push(tokio::spawn(playground::serve(listener, options.install.web(), down)));

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use cluster::wire::Outgoing;
 use cluster::{Input, Output, StreamId};
 use hyper::body::Frame;
 use tokio::sync::{mpsc, oneshot};
@@ -44,6 +45,8 @@ pub enum Answer {
         /// What is still to come.
         rest: Rest,
     },
+    /// Another server answers instead.
+    Forward(Outgoing),
     /// The kubelet at `address:port` answers instead.
     Proxy {
         /// The node, for messages.
@@ -120,6 +123,7 @@ impl Streams {
                 Output::Respond { stream, status, headers, body } => {
                     answer(&mut waiting, stream, Answer::Whole { status, headers, body });
                 }
+                Output::Forward { stream, outgoing } => drop(answer(&mut waiting, stream, Answer::Forward(outgoing))),
                 Output::Proxy { stream, node, address, port, target } => {
                     answer(&mut waiting, stream, Answer::Proxy { node, address, port, target });
                 }

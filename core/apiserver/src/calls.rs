@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use object::{ApiError, Reason, Result, Rng, Time};
 use sha2::{Digest as _, Sha256};
 
+use crate::aggregation;
 use crate::client::Deferred;
 use crate::message::{CallId, Outgoing, Output, Reply, Request, StreamId};
 use crate::server::ApiServer;
@@ -45,6 +46,8 @@ pub(crate) enum Work {
     Write(Box<Deferred>),
     /// Events of watches.
     Events(HeldKey),
+    /// A look at the server behind an APIService.
+    Probe(String),
 }
 
 struct Parked {
@@ -172,6 +175,7 @@ impl ApiServer {
                 None
             }
             Work::Events(key) => Some(Work::Events(key)),
+            Work::Probe(name) => (!aggregation::probe(self, now, &name)).then_some(Work::Probe(name)),
         };
         self.rng = others;
         let answers = std::mem::take(&mut self.calls.answers);
@@ -186,6 +190,8 @@ impl ApiServer {
             Work::Write(write) => self.refuse_deferred(write.key, error),
             // They are tried again with the next event.
             Work::Events(key) => self.conversion_ended(&key),
+            // The next look is not far.
+            Work::Probe(_) => {}
         }
     }
 

@@ -8,6 +8,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod admission;
+mod aggregation;
 mod auth;
 mod calls;
 mod client;

@@ -86,6 +86,13 @@ pub enum Output {
         /// The question.
         outgoing: Outgoing,
     },
+    /// Answer this stream with what a server outside says, as it says it.
+    Forward {
+        /// Whose.
+        stream: StreamId,
+        /// The request to that server; without a timeout.
+        outgoing: Outgoing,
+    },
     /// Answer this stream with what the kubelet at `address:port` says to `method path` (logs, exec, proxy).
     Proxy {
         /// Whose.

@@ -8,6 +8,7 @@ use schema::{Registry, Resource};
 use store::{Key, Object, Progress, Store, registry_key};
 
 use crate::admission::webhook::{self, Reinvocation};
+use crate::aggregation::{self, Aggregation};
 use crate::auth::rbac::Bindings;
 use crate::auth::token::Signer;
 use crate::calls::Calls;
@@ -64,6 +65,8 @@ pub struct ApiServer {
     pub(crate) outputs: Vec<Output>,
     /// What admission has to say to the client of the request that is being answered.
     pub(crate) warnings: Vec<String>,
+    /// What other servers serve.
+    pub(crate) aggregation: Aggregation,
     /// Questions to servers outside.
     pub(crate) calls: Calls,
     /// What conversion webhooks answered.
@@ -97,6 +100,7 @@ impl ApiServer {
             rng,
             outputs: Vec::new(),
             warnings: Vec::new(),
+            aggregation: Aggregation::default(),
             calls: Calls::default(),
             converted: Converted::default(),
             reinvocation: Reinvocation::default(),
@@ -154,6 +158,8 @@ impl ApiServer {
         crate::strategy::bootstrap::run(self, now);
         crate::auth::bootstrap::run(self, now);
         crd::settle(self, now);
+        self.aggregation.registry_changed();
+        aggregation::settle(self, now);
     }
 
     /// The objects, to read.
@@ -190,12 +196,14 @@ impl ApiServer {
         let mut outputs = std::mem::take(&mut self.outputs);
         let progress = self.watches.run(now, revision, &mut outputs);
         self.outputs = outputs;
-        progress
+        aggregation::settle(self, now);
+        progress.and(aggregation::run(self, now))
     }
 
     /// What is to happen outside, in order: journal records stand before the answers and events that depend on them.
     pub fn take_outputs(&mut self) -> Vec<Output> {
         crd::settle(self, self.now);
+        aggregation::settle(self, self.now);
         self.deliver_events(self.now);
         std::mem::take(&mut self.outputs)
     }
@@ -219,6 +227,7 @@ impl ApiServer {
     pub(crate) fn commit_from(&mut self, key: Key, value: &mut Value) -> Arc<Object> {
         self.bindings.changed(&key);
         self.definitions.changed(&key);
+        self.aggregation.changed(&key);
         let object = self.store.put_from(key, value);
         let record = Record::Put { revision: object.revision, key: registry_key(&object.key), value: object.bytes.clone() };
         self.outputs.push(Output::Journal(record));
@@ -230,6 +239,7 @@ impl ApiServer {
         if self.store.remove(key).is_some() {
             self.bindings.changed(key);
             self.definitions.changed(key);
+            self.aggregation.changed(key);
             self.outputs.push(Output::Journal(Record::Delete { revision: self.store.revision(), key: registry_key(key) }));
         }
     }

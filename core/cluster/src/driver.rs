@@ -271,7 +271,7 @@ impl Driver {
                 }
             }
             Output::Call { call, outgoing } => self.calls.push((call, outgoing)),
-            proxy @ Output::Proxy { .. } => self.proxied.push(proxy),
+            elsewhere @ (Output::Proxy { .. } | Output::Forward { .. }) => self.proxied.push(elsewhere),
         }
     }
 }

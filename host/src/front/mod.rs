@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use crate::caller::Caller;
 use crate::client;
 use crate::driver::Inputs;
 use crate::pki::{self, Pair};
@@ -55,14 +56,16 @@ pub struct Front {
     inputs: Inputs,
     streams: Arc<Streams>,
     kubelets: Kubelets,
+    caller: Arc<Caller>,
     in_flight: Semaphore,
     bodies: Arc<Semaphore>,
 }
 
 impl Front {
     /// A front for this control plane, which is `kubelet_client` to the kubelets under `authority`.
-    pub fn new(inputs: Inputs, streams: Arc<Streams>, authority: &str, kubelet_client: Pair) -> Arc<Self> {
+    pub fn new(inputs: Inputs, streams: Arc<Streams>, authority: &str, kubelet_client: Pair, caller: Arc<Caller>) -> Arc<Self> {
         Arc::new(Front {
+            caller,
             inputs,
             streams,
             kubelets: Kubelets::new(authority.to_owned(), kubelet_client),

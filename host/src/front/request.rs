@@ -12,7 +12,7 @@ use hyper::http::request::Parts;
 use object::{ApiError, Reason};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::answer::{self, Response};
+use super::answer::{self, BodyError, Response};
 use super::{Front, proxy};
 
 /// Largest body, in bytes: kube-apiserver's limit.
@@ -43,6 +43,13 @@ impl Front {
                 answer::whole(status, &headers, body, answer::accepts_gzip(&parts.headers)).await
             }
             crate::streams::Answer::Stream { status, headers, rest } => answer::stream(status, &headers, ticket.body(rest)),
+            crate::streams::Answer::Forward(outgoing) => match self.caller.forward(outgoing).await {
+                Ok((status, headers, body)) => answer::streamed(status, &headers, body.map_err(BodyError::from).boxed()),
+                Err(why) => {
+                    let why = format!("error trying to reach service: {why}");
+                    answer::whole(503, &[("content-type".to_owned(), "text/plain".to_owned())], why.into(), false).await
+                }
+            },
             crate::streams::Answer::Proxy { node, address, port, target } => {
                 let target = proxy::Target { node, address, port, target };
                 self.kubelets.forward(&parts.method, target).await

@@ -31,8 +31,17 @@ impl ApiServer {
             ["api"] => self.document(request, self.versions(), "application/json"),
             ["apis"] => self.document(request, self.group_list(), "application/json"),
             ["apis", group] => match self.registry.groups().iter().find(|g| &*g.name == *group) {
-                Some(group) => self.document(request, group_document(group, true), "application/json"),
-                None => Ok(Answer::no_page()),
+                Some(group) => {
+                    let document = group_document(&group.name, group.versions.iter().map(|v| &**v), true);
+                    self.document(request, document, "application/json")
+                }
+                None => match self.aggregation.groups().get(group) {
+                    Some(versions) => {
+                        let document = group_document(group, versions.iter().copied(), true);
+                        self.document(request, document, "application/json")
+                    }
+                    None => Ok(Answer::no_page()),
+                },
             },
             ["api", version] => self.resource_list(request, "", version),
             ["apis", group, version] => {
@@ -109,8 +118,10 @@ impl ApiServer {
     }
 
     fn group_list(&self) -> Value {
-        let groups: Vec<Value> =
-            self.registry.groups().iter().filter(|g| !g.name.is_empty()).map(|g| group_document(g, false)).collect();
+        let own = self.registry.groups().iter().filter(|g| !g.name.is_empty());
+        let mut groups: Vec<Value> = own.map(|g| group_document(&g.name, g.versions.iter().map(|v| &**v), false)).collect();
+        let others = self.aggregation.groups();
+        groups.extend(others.iter().map(|(group, versions)| group_document(group, versions.iter().copied(), false)));
         json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
     }
 
@@ -134,9 +145,54 @@ impl ApiServer {
     }
 
     fn aggregated(&self, core: bool) -> Value {
-        let items: Vec<Value> =
+        let mut items: Vec<Value> =
             self.registry.groups().iter().filter(|g| g.name.is_empty() == core).map(|g| self.aggregated_group(g)).collect();
+        if !core {
+            for (group, versions) in self.aggregation.groups() {
+                let versions: Vec<Value> = versions.iter().map(|version| self.aggregated_version(group, version)).collect();
+                items.push(json!({"metadata": {"name": group}, "versions": versions}));
+            }
+        }
         json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
+    }
+
+    /// A version that another server serves, as far as it has said what is in it.
+    fn aggregated_version(&self, group: &str, version: &str) -> Value {
+        let Some(list) = self.aggregation.resources(group, version) else {
+            return json!({"version": version, "freshness": "Stale"});
+        };
+        let entries = object::value::list_at(list, &["resources"]);
+        let name = |entry: &Value| object::value::str_at(entry, &["name"]).to_owned();
+        let kind = |entry: &Value| {
+            let said = |key: &str, or: &str| entry.get(key).and_then(Value::as_str).unwrap_or(or).to_owned();
+            json!({"group": said("group", group), "version": said("version", version), "kind": said("kind", "")})
+        };
+        let main = entries.iter().filter(|entry| !name(entry).contains('/'));
+        let resources: Vec<Value> = main
+            .map(|entry| {
+                let scope = if entry["namespaced"] == true { "Namespaced" } else { "Cluster" };
+                let mut shown = json!({
+                    "resource": name(entry), "responseKind": kind(entry), "scope": scope,
+                    "singularResource": entry.get("singularName").cloned().unwrap_or_default(),
+                    "verbs": entry.get("verbs").cloned().unwrap_or_default(),
+                });
+                for key in ["shortNames", "categories"] {
+                    if let Some(list) = entry.get(key) {
+                        shown[key] = list.clone();
+                    }
+                }
+                let prefix = format!("{}/", name(entry));
+                let below = entries.iter().filter_map(|sub| Some((sub, name(sub).strip_prefix(&prefix)?.to_owned())));
+                let below: Vec<Value> = below
+                    .map(|(sub, name)| json!({"subresource": name, "responseKind": kind(sub), "verbs": sub["verbs"]}))
+                    .collect();
+                if !below.is_empty() {
+                    shown["subresources"] = below.into();
+                }
+                shown
+            })
+            .collect();
+        json!({"version": version, "resources": resources, "freshness": "Current"})
     }
 
     fn aggregated_group(&self, group: &Group) -> Value {
@@ -207,11 +263,11 @@ fn not_acceptable() -> Box<ApiError> {
     )
 }
 
-fn group_document(group: &Group, alone: bool) -> Value {
-    let version = |v: &str| json!({"groupVersion": format!("{}/{v}", group.name), "version": v});
-    let versions: Vec<Value> = group.versions.iter().map(|v| version(v)).collect();
+fn group_document<'a>(group: &str, versions: impl Iterator<Item = &'a str>, alone: bool) -> Value {
+    let version = |v: &str| json!({"groupVersion": format!("{group}/{v}"), "version": v});
+    let versions: Vec<Value> = versions.map(version).collect();
     let preferred = versions.first().cloned().unwrap_or_default();
-    let mut document = json!({"name": &*group.name, "versions": versions, "preferredVersion": preferred});
+    let mut document = json!({"name": group, "versions": versions, "preferredVersion": preferred});
     if alone {
         document["kind"] = "APIGroup".into();
         document["apiVersion"] = "v1".into();

@@ -17,7 +17,7 @@ use crate::message::{Output, Request};
 use crate::metrics::{self, Labels};
 use crate::server::ApiServer;
 use crate::strategy::crd;
-use crate::{auth, identity};
+use crate::{aggregation, auth, identity};
 use query::Query;
 use route::Route;
 
@@ -117,6 +117,13 @@ impl ApiServer {
         let fields = if query.has("fieldSelector") { query.fields().unwrap_or_default() } else { Default::default() };
         seen.labels.verb = metrics::verb(&verb, false);
         auth::check(self, &user, &route.attributes(&verb, fields.terms()))?;
+        if let Some((group, version)) = route.group_version()
+            && self.aggregation.serves(group, version)
+        {
+            let (group, version) = (group.to_owned(), version.to_owned());
+            aggregation::forward(self, request, &user, &group, &version);
+            return Ok(None);
+        }
         match route {
             Route::Resource { gvr, namespace, name, subresource, watch } => {
                 if !self.registry.serves(&gvr.group, &gvr.version) && !self.registry.is_builtin_group(&gvr.group) {

@@ -61,6 +61,17 @@ impl Route {
         }
     }
 
+    /// The group and version that a path is in.
+    pub fn group_version(&self) -> Option<(&str, &str)> {
+        match self {
+            Route::Resource { gvr, .. } => Some((&gvr.group, &gvr.version)),
+            Route::Other(path) => {
+                let mut parts = path.strip_prefix("/apis/")?.split('/').filter(|part| !part.is_empty());
+                Some((parts.next()?, parts.next()?))
+            }
+        }
+    }
+
     /// Which verb of the API this method is on this path; for what is no resource, the method itself in lower case.
     pub fn verb(&self, method: &str, query: &Query) -> String {
         let Route::Resource { name, watch, .. } = self else { return method.to_lowercase() };

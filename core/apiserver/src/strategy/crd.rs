@@ -238,6 +238,7 @@ fn serve(api: &mut ApiServer, definition: &Value) {
     for resource in resources {
         api.registry.insert(resource);
     }
+    api.aggregation.registry_changed();
     api.converted.clear();
     let is_converted = |r: &std::sync::Arc<schema::Resource>| r.custom.as_ref().is_some_and(|c| c.conversion.is_some());
     api.definitions.have_webhooks = api.registry.resources().any(is_converted);
@@ -250,6 +251,7 @@ fn removed(api: &mut ApiServer, name: &str) {
     for gvr in served(api, &resource) {
         api.registry.remove(&gvr);
     }
+    api.aggregation.registry_changed();
     api.definitions.ending.remove(&resource);
     // Names that were refused because of it may be free now.
     let group = GroupResource::new(group, "");

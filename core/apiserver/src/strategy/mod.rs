@@ -47,6 +47,7 @@ pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut
     }
     match (&*resource.gvr.group, &*resource.gvr.resource) {
         ("apiextensions.k8s.io", "customresourcedefinitions") => crd::prepare_for_create(object),
+        ("apiregistration.k8s.io", _) => crate::aggregation::prepare_for_create(object, api.now),
         ("", "pods") => {
             let qos = object::scheduling::qos_class(object.get("spec").unwrap_or(&Value::Null));
             value::set(object, &["status"], json!({"phase": "Pending", "qosClass": qos}));

@@ -1,6 +1,7 @@
 //! The API's verbs as a client outside sees them: requests in, answers and streams out. One module per verb.
 
 mod admission;
+mod aggregation;
 mod coverage;
 mod create;
 mod custom;
