@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::engine::{Kind, wasm};
 use crate::install::Install;
 use crate::node;
-use crate::server::{JournalKind, Options, Server};
+use crate::server::{JournalKind, Options, Server, ServiceCidr};
 
 /// Name of the node that `up` runs.
 const NODE: &str = "wasmkube";
@@ -78,6 +78,9 @@ struct Up {
     /// No node, no default StorageClass.
     #[arg(long)]
     control_plane_only: bool,
+    /// Addresses of Services, as kube-apiserver's option of this name.
+    #[arg(long, default_value_t)]
+    service_cluster_ip_range: ServiceCidr,
     /// Controllers to run, in kube-controller-manager's form: `*` all, `foo` this one, `-foo` not this one.
     #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true)]
     controllers: Vec<String>,
@@ -158,6 +161,7 @@ fn up(arguments: Up) -> Result<()> {
         bind: arguments.bind_address,
         port: arguments.port,
         web_port: Some(arguments.web_port),
+        service_cidr: arguments.service_cluster_ip_range,
         simulated_nodes: arguments.simulated_nodes,
         node: (!arguments.control_plane_only).then(|| NODE.to_owned()),
         controllers: arguments.controllers,

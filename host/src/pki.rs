@@ -64,6 +64,16 @@ impl Pki {
         Pki::open_authority(&self.dir, "front-proxy-ca", "front-proxy-ca")
     }
 
+    /// Who a kube-controller-manager beside this program is.
+    pub fn controller_manager(&self) -> Result<Pair> {
+        self.client("controller-manager", "system:kube-controller-manager", None)
+    }
+
+    /// Who a kube-scheduler beside this program is.
+    pub fn scheduler(&self) -> Result<Pair> {
+        self.client("scheduler", "system:kube-scheduler", None)
+    }
+
     fn open_authority(dir: &Path, file: &str, name: &'static str) -> Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let authority = Pair { certificate: String::new(), key: String::new() };

@@ -1,6 +1,6 @@
 //! A running host: control plane, front, playground and node agent, started in order and stopped in the reverse one.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +36,50 @@ pub enum JournalKind {
     Memory,
 }
 
+/// A range of IPv4 addresses for Services: `10.96.0.0/16`. Its first address is the API's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceCidr {
+    base: Ipv4Addr,
+    bits: u8,
+}
+
+impl ServiceCidr {
+    /// The address of the Service `kubernetes`.
+    pub fn first(self) -> IpAddr {
+        IpAddr::from(Ipv4Addr::from_bits(self.base.to_bits().saturating_add(1)))
+    }
+}
+
+impl Default for ServiceCidr {
+    fn default() -> Self {
+        ServiceCidr { base: Ipv4Addr::new(10, 96, 0, 0), bits: 16 }
+    }
+}
+
+impl std::fmt::Display for ServiceCidr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.base, self.bits)
+    }
+}
+
+impl std::str::FromStr for ServiceCidr {
+    type Err = String;
+
+    /// Kubernetes takes ranges of at most 20 bits of addresses; below 8 addresses there would be nothing to give out.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (base, bits) = text.split_once('/').ok_or("an address and a length are needed, as in 10.96.0.0/16")?;
+        let base: Ipv4Addr = base.parse().map_err(|_| format!("{base:?} is not an IPv4 address"))?;
+        let bits: u8 = bits.parse().map_err(|_| format!("{bits:?} is not a number"))?;
+        if !(12..=29).contains(&bits) {
+            return Err(format!("the length must be between 12 and 29, not {bits}"));
+        }
+        if base.to_bits().trailing_zeros() < u32::from(32 - bits) {
+            return Err(format!("{base} is not the first address of a range of length {bits}"));
+        }
+        Ok(ServiceCidr { base, bits })
+    }
+}
+
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -47,6 +91,8 @@ pub struct Options {
     pub port: u16,
     /// Port of the playground; 0 takes a free one, `None` serves none.
     pub web_port: Option<u16>,
+    /// Addresses of Services.
+    pub service_cidr: ServiceCidr,
     /// Further nodes on the scripted runtime.
     pub simulated_nodes: u32,
     /// Name of the node this host runs; `None` for a control plane without one.
@@ -96,7 +142,7 @@ impl Server {
 
         let pki = Pki::open(&data.join("pki"))?;
         let config = configuration(&options, &pki, api)?;
-        let names = pki::api_server_names(options.bind, IpAddr::from([10, 96, 0, 1]), &config.cluster_domain);
+        let names = pki::api_server_names(options.bind, options.service_cidr.first(), &config.cluster_domain);
         let tls = front::tls(&pki.api_server(names)?, pki.authority())?;
 
         let (inputs, inbox) = driver::channel();
@@ -128,6 +174,10 @@ impl Server {
         let admin = pki.admin()?;
         let kubeconfig = data.join("kubeconfig");
         pki::write_private(&kubeconfig, &kubeconfig::write(&url, pki.authority(), &admin))?;
+        // For parts of the control plane that run beside this program, under kubeadm's names.
+        for (file, user) in [("controller-manager.conf", pki.controller_manager()?), ("scheduler.conf", pki.scheduler()?)] {
+            pki::write_private(&data.join(file), &kubeconfig::write(&url, pki.authority(), &user))?;
+        }
         let admin = credentials(&url, &pki, &admin);
 
         let (node_shutdown, node_down) = watch::channel(false);
@@ -215,6 +265,8 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         }],
         service_account_key: pki.service_account_key()?,
         root_ca: pki.authority().to_owned(),
+        front_proxy_ca: pki.front_proxy_authority()?,
+        service_cidr: options.service_cidr.to_string(),
         ..Config::default()
     })
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use wasmkube::client::{Client, Credentials};
 use wasmkube::engine::Kind;
 use wasmkube::install::Install;
-use wasmkube::server::{JournalKind, Options, Server};
+use wasmkube::server::{JournalKind, Options, Server, ServiceCidr};
 
 struct Dir(PathBuf);
 
@@ -37,6 +37,7 @@ async fn start(dir: &Dir, journal: JournalKind) -> Result<Server> {
         bind: IpAddr::from([127, 0, 0, 1]),
         port: 0,
         web_port: Some(0),
+        service_cidr: ServiceCidr::default(),
         simulated_nodes: 0,
         node: None,
         controllers: vec!["*".to_owned()],

@@ -79,6 +79,62 @@ fn kubectl_scales_and_selects_custom_resources() -> Result<()> {
     Ok(())
 }
 
+/// No stock kube-scheduler or kube-controller-manager is at hand in the tests: this asks for what they ask for first.
+#[test]
+fn parts_of_another_control_plane_find_what_they_need() -> Result<()> {
+    let options = ["--disable-scheduler", "--controllers=*,-deployment-controller", "--service-cluster-ip-range=10.50.0.0/16"];
+    let cluster = Cluster::start(&[&API[..], &options].concat())?;
+    ensure!(cluster.get(&["service", "kubernetes"])?["spec"]["clusterIP"] == "10.50.0.1");
+    let system = ["--namespace", "kube-system"];
+    let known = cluster.get(&[&["configmap", "extension-apiserver-authentication"], &system[..]].concat())?;
+    for key in ["client-ca-file", "requestheader-client-ca-file"] {
+        ensure!(known["data"][key].as_str().is_some_and(|pem| pem.starts_with("-----BEGIN CERTIFICATE-----")), "{known}");
+    }
+    let tracked = cluster.get(&[&["configmap", "kube-apiserver-legacy-service-account-token-tracking"], &system[..]].concat())?;
+    ensure!(tracked["data"]["since"].as_str().is_some_and(|day| day.len() == 10), "{tracked}");
+    for (file, user) in [("scheduler.conf", "kube-scheduler"), ("controller-manager.conf", "kube-controller-manager")] {
+        let run = |arguments: &[&str]| {
+            let mut command = cluster.kubectl_command();
+            clients::run(command.env("KUBECONFIG", cluster.data().join(file)).args(arguments).args(system))
+        };
+        let name = run(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"])?;
+        ensure!(name == format!("system:{user}"), "{name}");
+        run(&["get", "configmap", "extension-apiserver-authentication"])?;
+        for what in ["nodes", "pods", "services", "replicasets", "csinodes", "resourceclaims"] {
+            run(&["get", what, "--all-namespaces"])?;
+        }
+        let lease =
+            object("coordination.k8s.io/v1", "Lease", user, &json!({"holderIdentity": "other", "leaseDurationSeconds": 15}));
+        let path = cluster.data().join("lease.json");
+        std::fs::write(&path, lease.to_string())?;
+        run(&["create", "-f", &path.display().to_string()])?;
+        run(&["replace", "-f", &path.display().to_string()])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_secret_can_hold_a_token() -> Result<()> {
+    let cluster = Cluster::start(&API)?;
+    let metadata = json!({"name": "t", "annotations": {"kubernetes.io/service-account.name": "default"}});
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "kubernetes.io/service-account-token"});
+    cluster.kubectl_stdin(&["create"], &secret.to_string())?;
+    let data = |key: &str| format!("-o=go-template={{{{index .data \"{key}\" | base64decode}}}}");
+    cluster.until("the token", |c| Ok(c.get(&["secret", "t"])?["data"]["token"].is_string()))?;
+    let token = cluster.kubectl(&["get", "secret", "t", &data("token")])?;
+    let authority = cluster.data().join("ca.crt");
+    std::fs::write(&authority, cluster.kubectl(&["get", "secret", "t", &data("ca.crt")])?)?;
+    let server = cluster.kubectl(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"])?;
+    let mut kubectl = Command::new("kubectl");
+    kubectl.env("KUBECONFIG", "/dev/null").env("HOME", cluster.data()).args(["--server", &server, "--token", &token]);
+    kubectl.arg(format!("--certificate-authority={}", authority.display())).args(["auth", "whoami"]);
+    kubectl.args(["-o", "jsonpath={.status.userInfo.username}"]);
+    let name = clients::run(&mut kubectl)?;
+    ensure!(name == "system:serviceaccount:default:default", "{name}");
+    Ok(())
+}
+
 fn object(api_version: &str, kind: &str, name: &str, spec: &Value) -> Value {
     json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": spec})
 }

@@ -160,6 +160,11 @@ impl<'a> Client<'a> {
         self.write("create", target, Operation::Create(body))
     }
 
+    /// A token of this account for a Secret to hold, signed with the key that kube-controller-manager would be given.
+    pub fn secret_token(&self, account: &store::Object, secret: &str) -> String {
+        auth::token::for_secret(self.api, account, secret)
+    }
+
     /// Asks for the deletion of an object.
     pub fn delete(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, options: &DeleteOptions) -> Result<()> {
         let target = self.target(gvr, namespace, name, "")?;

@@ -37,6 +37,10 @@ pub struct Settings {
     pub advertise_address: String,
     /// Its port.
     pub advertise_port: u16,
+    /// PEM of the authority whose certificates identify clients.
+    pub client_ca: String,
+    /// PEM of the authority of proxies that pass clients on to servers beside this one.
+    pub front_proxy_ca: String,
     /// How many events of history are kept.
     pub history_limit: u32,
 }
@@ -51,6 +55,8 @@ impl Default for Settings {
             service_account_issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             advertise_address: "127.0.0.1".to_owned(),
             advertise_port: 6443,
+            client_ca: String::new(),
+            front_proxy_ca: String::new(),
             history_limit: 10_000,
         }
     }

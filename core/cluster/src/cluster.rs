@@ -128,6 +128,8 @@ impl Parts {
             service_account_issuer: format!("https://kubernetes.default.svc.{}", config.cluster_domain),
             advertise_address: config.advertise_address.clone(),
             advertise_port: config.advertise_port,
+            client_ca: config.root_ca.clone(),
+            front_proxy_ca: config.front_proxy_ca.clone(),
             history_limit: config.history_limit,
         };
         let scheduler = scheduler::Settings { seed: config.seed, ..scheduler::Settings::default() };

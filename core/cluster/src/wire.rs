@@ -34,6 +34,8 @@ pub struct Config {
     pub service_account_key: Vec<u8>,
     /// PEM of the certificate authority that clients should trust (`kube-root-ca.crt`).
     pub root_ca: String,
+    /// PEM of the authority of proxies in front of other API servers.
+    pub front_proxy_ca: String,
     /// How many revisions of history are kept for watches and reads in the past.
     pub history_limit: u32,
     /// Which built-in controllers run, in the form of kube-controller-manager's `--controllers`.
@@ -55,6 +57,7 @@ impl Default for Config {
             tokens: Vec::new(),
             service_account_key: Vec::new(),
             root_ca: String::new(),
+            front_proxy_ca: String::new(),
             history_limit: 10_000,
             controllers: vec!["*".to_owned()],
             scheduler: true,

@@ -23,6 +23,7 @@ mod quota;
 mod replicaset;
 mod root_ca;
 mod service_account;
+mod token;
 
 pub use manager::{Manager, Settings, controller_names};
 pub use pod::PodView;

@@ -10,7 +10,7 @@ use crate::index::Index;
 use crate::queue::WorkQueue;
 use crate::{
     deployment, disruption, endpoints, garbage, namespace, node, policy_status, protection, quota, replicaset, root_ca,
-    service_account,
+    service_account, token,
 };
 
 /// What the controllers must be told.
@@ -50,6 +50,11 @@ pub trait Controller {
     /// The name of its service account in `kube-system`, and of the source of its events.
     fn name(&self) -> &'static str;
 
+    /// Who it is to the API.
+    fn user(&self) -> UserInfo {
+        UserInfo::service_account("kube-system", self.name())
+    }
+
     /// Names the keys that a change concerns.
     fn changed(&mut self, store: &Store, index: &Index, event: &Event, queue: &mut WorkQueue);
 
@@ -69,6 +74,7 @@ fn all() -> Vec<(&'static str, Box<dyn Controller + Send>)> {
     vec![
         ("namespace-controller", Box::new(namespace::NamespaceController)),
         ("serviceaccount-controller", Box::new(service_account::ServiceAccountController)),
+        ("serviceaccount-token-controller", Box::new(token::TokenController)),
         ("root-ca-certificate-publisher-controller", Box::new(root_ca::RootCaPublisher)),
         ("deployment-controller", Box::new(deployment::DeploymentController)),
         ("replicaset-controller", Box::new(replicaset::ReplicaSetController)),
@@ -104,7 +110,7 @@ impl Manager {
             .into_iter()
             .filter(|(name, _)| is_enabled(name, &settings.controllers))
             .map(|(_, controller)| Running {
-                user: UserInfo::service_account("kube-system", controller.name()),
+                user: controller.user(),
                 recorder: Recorder::new(controller.name(), ""),
                 queue: WorkQueue::default(),
                 controller,

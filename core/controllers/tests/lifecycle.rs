@@ -97,3 +97,40 @@ fn a_budget_follows_its_deployment() {
     assert_eq!(numbers, [json!(4), json!(3), json!(4), json!(1)]);
     assert_eq!(status["conditions"][0]["reason"], "SufficientPods");
 }
+
+/// <https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets>
+#[test]
+fn a_secret_holds_a_token_for_as_long_as_its_account_lives() {
+    let mut world = World::new();
+    world.settle();
+    let meta = |name: &str| json!({"name": name, "namespace": "default"});
+    world.create(&core("serviceaccounts"), json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta("robot")}));
+    let mut metadata = meta("robot-token");
+    metadata["annotations"] = json!({"kubernetes.io/service-account.name": "robot"});
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "kubernetes.io/service-account-token"});
+    world.create(&core("secrets"), secret);
+    world.settle();
+    let secret = world.get(&core("secrets"), "default", "robot-token").expect("it is there");
+    let account = world.get(&core("serviceaccounts"), "default", "robot").expect("it is there");
+    assert_eq!(secret["metadata"]["annotations"]["kubernetes.io/service-account.uid"], account["metadata"]["uid"]);
+    assert_eq!(secret["data"]["namespace"], "ZGVmYXVsdA==");
+    let token = base64_text(&secret["data"]["token"]);
+    let who = |world: &mut World, token: &str| {
+        let reviews = gvr("authentication.k8s.io", "v1", "tokenreviews");
+        let review =
+            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {"token": token}});
+        world.create(&reviews, review)["status"]["user"]["username"].clone()
+    };
+    assert_eq!(who(&mut world, &token), "system:serviceaccount:default:robot");
+    assert_eq!(who(&mut world, &format!("{token}x")), Value::Null);
+    world.delete(&core("serviceaccounts"), "default", "robot", &Default::default());
+    assert_eq!(who(&mut world, &token), Value::Null, "without its account a token is nobody's");
+    assert_eq!(world.get(&core("secrets"), "default", "robot-token"), None);
+}
+
+fn base64_text(value: &Value) -> String {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap_or_default()).expect("it is base64");
+    String::from_utf8(bytes).expect("it is text")
+}

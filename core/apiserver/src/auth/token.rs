@@ -223,9 +223,50 @@ fn claims(
     })
 }
 
+/// Who gives out tokens that Secrets hold.
+const SECRET_ISSUER: &str = "kubernetes/serviceaccount";
+
+/// A token that a Secret holds: it has no end of its own, and is good for as long as the Secret holds it.
+pub fn for_secret(api: &ApiServer, account: &Object, secret: &str) -> String {
+    let namespace = &*account.key.namespace;
+    api.signer.sign(&json!({
+        "iss": SECRET_ISSUER,
+        "kubernetes.io/serviceaccount/namespace": namespace,
+        "kubernetes.io/serviceaccount/secret.name": secret,
+        "kubernetes.io/serviceaccount/service-account.name": &*account.key.name,
+        "kubernetes.io/serviceaccount/service-account.uid": account.meta.uid,
+        "sub": UserInfo::service_account(namespace, &account.key.name).name,
+    }))
+}
+
+/// Whose token this is, if its Secret still holds it.
+fn held_by_secret(api: &ApiServer, token: &str, claims: &Value) -> Option<UserInfo> {
+    let claim = |key: &str| str_at(claims, &[&format!("kubernetes.io/serviceaccount/{key}")]).to_owned();
+    let (namespace, account) = (claim("namespace"), claim("service-account.name"));
+    let there = |resource: &str, name: &str| {
+        let found = api.store.get(&Key::new(&GroupResource::new("", resource), &namespace, name))?;
+        found.meta.deletion_timestamp.is_none().then_some(found)
+    };
+    let secret = there("secrets", &claim("secret.name"))?.value();
+    let held = String::from_utf8(STANDARD.decode(str_at(&secret, &["data", "token"])).ok()?).ok()?;
+    let uid = &there("serviceaccounts", &account)?.meta.uid;
+    let mut user = UserInfo::service_account(&namespace, &account);
+    if str_at(claims, &["sub"]) != user.name || *uid != claim("service-account.uid") || !same_bytes(&held, token) {
+        return None;
+    }
+    user.uid.clone_from(uid);
+    Some(user)
+}
+
 /// Whose token this is, and which of the audiences it is for. Tokens end with their time, and with what they are bound to.
 pub fn authenticate(api: &ApiServer, token: &str, audiences: &[String]) -> Option<(UserInfo, Vec<String>)> {
     let claims = api.signer.verify(token)?;
+    if str_at(&claims, &["iss"]) == SECRET_ISSUER {
+        // Such a token names no audience, and is for the API itself.
+        let own = &api.settings.service_account_issuer;
+        let audiences: Vec<String> = audiences.iter().filter(|a| *a == own).cloned().collect();
+        return held_by_secret(api, token, &claims).filter(|_| !audiences.is_empty()).map(|user| (user, audiences));
+    }
     let now = i64::try_from(api.now.secs()).ok()?;
     if str_at(&claims, &["iss"]) != api.settings.service_account_issuer
         || i64_at(&claims, &["exp"])? < now

@@ -10,6 +10,7 @@ use crate::server::ApiServer;
 /// Makes what is missing; what is there already stays as it is.
 pub fn run(api: &mut ApiServer, now: Time) {
     let user = UserInfo::apiserver();
+    let settings = api.settings().clone();
     let mut create = |group: &str, version: &str, resource: &str, namespace: &str, object: Value| {
         // It is there already after a restart.
         let _ = api.client(now, &user).create(&gvr(group, version, resource), namespace, object);
@@ -31,8 +32,38 @@ pub fn run(api: &mut ApiServer, now: Time) {
         });
         create("scheduling.k8s.io", "v1", "priorityclasses", "", class);
     }
-    let settings = api.settings().clone();
+    let mut config = |name: &str, data: Value| {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data});
+        create("", "v1", "configmaps", "kube-system", object);
+    };
+    if !settings.client_ca.is_empty() {
+        config("extension-apiserver-authentication", authentication(&settings.client_ca, &settings.front_proxy_ca));
+    }
+    config(
+        "kube-apiserver-legacy-service-account-token-tracking",
+        json!({"since": now.rfc3339().split('T').next().unwrap_or_default()}),
+    );
     kubernetes_service(api, now, &user, &settings.service_cidr, &settings.advertise_address, settings.advertise_port);
+}
+
+/// How servers beside this one, and kube-scheduler and kube-controller-manager on their own ports, are to identify clients.
+///
+/// <https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/>
+fn authentication(client_ca: &str, front_proxy_ca: &str) -> Value {
+    let mut data = json!({"client-ca-file": client_ca});
+    if !front_proxy_ca.is_empty() {
+        for (key, text) in [
+            ("requestheader-client-ca-file", front_proxy_ca),
+            ("requestheader-allowed-names", "[\"front-proxy-client\"]"),
+            ("requestheader-extra-headers-prefix", "[\"X-Remote-Extra-\"]"),
+            ("requestheader-group-headers", "[\"X-Remote-Group\"]"),
+            ("requestheader-uid-headers", "[\"X-Remote-Uid\"]"),
+            ("requestheader-username-headers", "[\"X-Remote-User\"]"),
+        ] {
+            data[key] = text.into();
+        }
+    }
+    data
 }
 
 /// The API as a Service of its own cluster.
