@@ -8,6 +8,7 @@ pub mod crd;
 pub mod eviction;
 pub mod job;
 pub mod node_proxy;
+mod pod;
 pub mod review;
 pub mod scale;
 pub mod service;
@@ -51,10 +52,11 @@ pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut
         ("", "pods") => {
             let qos = object::scheduling::qos_class(object.get("spec").unwrap_or(&Value::Null));
             value::set(object, &["status"], json!({"phase": "Pending", "qosClass": qos}));
+            pod::apply_label_keys(object);
             if !value::list_at(object, &["spec", "schedulingGates"]).is_empty() {
                 let gated = json!([{
                     "type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "lastProbeTime": null,
-                    "lastTransitionTime": null, "message": "Scheduling is blocked due to non-empty scheduling gates",
+                    "lastTransitionTime": api.now.rfc3339(), "message": "Scheduling is blocked due to non-empty scheduling gates",
                 }]);
                 value::set(object, &["status", "conditions"], gated);
             }

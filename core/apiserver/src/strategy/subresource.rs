@@ -1,7 +1,7 @@
 //! What is written to subresources that are actions: bindings, evictions, the finalizing of namespaces.
 
 use object::value::{self, at, str_at};
-use object::{ApiError, Cause, GroupVersionKind, Result, Value, json};
+use object::{ApiError, Cause, Reason, Result, Value, json};
 use schema::Resource;
 
 use super::eviction;
@@ -46,8 +46,13 @@ fn check_binding(target: &Target, body: &Value) -> Result<()> {
     if str_at(body, &["target", "name"]).is_empty() {
         causes.push(Cause::required("target.name", ""));
     }
-    let kind = GroupVersionKind::new("", "v1", "Binding");
-    if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(&kind, &target.name, causes)) }
+    // Kubernetes gives these back as they are, so that the client is told of an error of the server.
+    let why = match causes.iter().map(Cause::to_string).collect::<Vec<_>>().as_slice() {
+        [] => return Ok(()),
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    };
+    Err(ApiError::new(500, Reason::Unknown, why))
 }
 
 /// Gives a pod its node, once. `Pod.spec.nodeName` and the PodScheduled condition change together.
@@ -71,6 +76,8 @@ fn bind(api: &mut ApiServer, write: &Write<'_>, body: &Value) -> Result<Value> {
     if let Some(more) = at(body, &["metadata", "annotations"]).and_then(Value::as_object) {
         value::object_at(&mut pod, &["metadata", "annotations"]).extend(more.clone());
     }
+    // Where it was to go is no longer of interest.
+    value::remove(&mut pod, &["status", "nominatedNodeName"]);
     let mut conditions = value::list_at(&pod, &["status", "conditions"]).to_vec();
     conditions.retain(|c| str_at(c, &["type"]) != "PodScheduled");
     conditions.push(json!({
