@@ -47,10 +47,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Unit and integration tests of core, xtask and the page's state, natively.
+/// Unit and integration tests of core, its decoders under mutated input, xtask and the page's state, natively.
 fn core() -> Result<()> {
     run_command(&mut cargo(["test", "--quiet"]))?;
-    run_command(&mut cargo(["test", "--quiet", "-p", "xtask", "-p", "wasmkube-web"]))
+    run_command(&mut cargo(["test", "--quiet", "-p", "xtask", "-p", "wasmkube-web", "-p", "wasmkube-test-decoders"]))
 }
 
 /// The same tests of core as WASI programs.
