@@ -107,6 +107,20 @@ fn filters_in_kubernetes_words() {
                 "labelSelector": {"matchLabels": {"app": "x"}}}]}),
             refused(1, "1 node(s) didn't match pod topology spread constraints (missing required label)", HOPELESS),
         ),
+        (
+            "a node by name that is not there",
+            json!({}),
+            json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["m"]}]},
+            ]}}}}),
+            refused(1, "1 node(s) didn't satisfy plugin(s) [NodeAffinity]", HOPELESS),
+        ),
+        (
+            "a claim that is not there",
+            json!({}),
+            json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}),
+            refused(1, "persistentvolumeclaim \"c\" not found", HOPELESS),
+        ),
     ] {
         let mut world = World::new(&[("n", node)]);
         assert_eq!(world.pod("p", json!({}), spec).place("p"), expected, "{name}");
@@ -165,6 +179,40 @@ fn pods_of_a_kind_keep_apart_or_spread() {
     // One that has no terms of its own is kept away by those that have.
     let words = "2 node(s) didn't satisfy existing pods anti-affinity rules";
     assert_eq!(world.pod("p4", db, json!({})).place("p4"), refused(2, words, NO_VICTIMS));
+}
+
+#[test]
+fn namespaces_are_chosen_by_their_labels() {
+    let mut world = World::new(&[("a", json!({})), ("b", json!({}))]);
+    world.pod("db", json!({"app": "db"}), json!({"nodeSelector": {"kubernetes.io/hostname": "a"}}));
+    let near = |labels: Value| {
+        json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
+            "labelSelector": {"matchLabels": {"app": "db"}}, "topologyKey": "kubernetes.io/hostname",
+            "namespaceSelector": {"matchLabels": labels},
+        }]}}})
+    };
+    assert_eq!(world.pod("p", json!({}), near(json!({"kubernetes.io/metadata.name": "default"}))).place("p"), "a");
+    let words = "2 node(s) didn't match pod affinity rules";
+    assert_eq!(world.pod("q", json!({}), near(json!({"team": "x"}))).place("q"), refused(2, words, HOPELESS));
+    world.driver.request("PATCH", "/api/v1/namespaces/default", &json!({"metadata": {"labels": {"team": "x"}}}));
+    world.driver.settle(2_000);
+    assert_eq!(world.place("q"), "a", "a namespace got the label");
+}
+
+#[test]
+fn the_pods_of_a_service_spread_by_themselves() {
+    let mut world = World::new(&[("a", json!({})), ("b", json!({}))]);
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}});
+    world.driver.create("/api/v1/namespaces/default/services", &service);
+    let web = json!({"app": "web"});
+    let first = world.pod("p1", web.clone(), cpu("10m")).place("p1");
+    // The other node is fuller by far, but the two of a kind weigh more.
+    let other = if first == "a" { "b" } else { "a" };
+    let mut full = cpu("200m");
+    full["nodeSelector"] = json!({"kubernetes.io/hostname": other});
+    world.pod("filler", json!({}), full);
+    assert_eq!(world.pod("p2", web, cpu("10m")).place("p2"), other);
 }
 
 #[test]

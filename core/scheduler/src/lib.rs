@@ -9,10 +9,12 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod cache;
+mod defaults;
 mod explain;
 mod node_info;
 pub mod plugins;
 mod pod_info;
+mod preemption;
 mod queue;
 mod scheduler;
 

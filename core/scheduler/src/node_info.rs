@@ -34,6 +34,8 @@ pub struct NodeInfo {
     pub pods: BTreeMap<Arc<str>, Arc<PodInfo>>,
     /// How many of its pods take host ports.
     pub with_host_ports: u32,
+    /// How many of its pods want or would like company, or would rather not have it.
+    pub with_affinity: u32,
     /// How many of its pods refuse company.
     pub with_anti_affinity: u32,
     /// Its images and their sizes.
@@ -123,6 +125,7 @@ impl NodeInfo {
         self.scored_memory += sign * pod.scored_memory;
         let counted = |number: u32, yes: bool| if yes { number.saturating_add_signed(sign as i32) } else { number };
         self.with_host_ports = counted(self.with_host_ports, !pod.host_ports.is_empty());
+        self.with_affinity = counted(self.with_affinity, pod.has_affinity());
         self.with_anti_affinity = counted(self.with_anti_affinity, !pod.anti_affinity.is_empty());
     }
 }

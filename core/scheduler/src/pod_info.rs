@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use object::scheduling::{NodeSelector, NodeSelectorTerm, ResourceList, Toleration, deserialize_resource_list, total_requests};
-use object::{LabelSelector, Value};
+use object::value::list_at;
+use object::{LabelSelector, Value, json};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use store::{Key, Object};
 
 /// What CPU (thousandths) a container without a request counts for when nodes are ranked.
@@ -68,6 +70,14 @@ pub struct PodInfo {
     pub spread: Vec<SpreadConstraint>,
     /// The node that preemption is making room on for it.
     pub nominated_node: String,
+    /// When its kubelet took it; empty before that. As text in UTC, which orders as time does.
+    pub start_time: String,
+    /// Claims it mounts, and whether each belongs to an ephemeral volume of its own.
+    pub claims: Vec<(String, bool)>,
+    /// Whether preemption is what ends it.
+    pub preempted: bool,
+    /// Its controller: API version, kind and name.
+    pub controller: Option<(String, String, String)>,
 }
 
 /// A term of pod affinity: pods that match, in the same topology domain.
@@ -75,8 +85,10 @@ pub struct PodInfo {
 pub struct PodTerm {
     /// Which pods.
     pub selector: LabelSelector,
-    /// In which namespaces; `None` for all.
-    pub namespaces: Option<BTreeSet<String>>,
+    /// In which namespaces by name...
+    pub namespaces: BTreeSet<String>,
+    /// ...or by their labels.
+    pub namespace_selector: LabelSelector,
     /// The node label whose value names the domain.
     pub topology_key: String,
 }
@@ -94,12 +106,17 @@ pub struct SpreadConstraint {
     pub selector: LabelSelector,
     /// With fewer domains, the emptiest counts as having none.
     pub min_domains: Option<i64>,
+    /// Whether only nodes count that the pod's node selector and affinity want.
+    pub honors_affinity: bool,
+    /// Whether only nodes count whose taints the pod bears.
+    pub honors_taints: bool,
 }
 
 impl PodTerm {
-    /// Whether `pod` is one of those that the term speaks of.
-    pub fn selects(&self, pod: &PodInfo) -> bool {
-        self.namespaces.as_ref().is_none_or(|list| list.contains(&*pod.namespace)) && self.selector.matches(&pod.labels)
+    /// Whether `pod` is one of those that the term speaks of; `namespace` are the labels of its namespace.
+    pub fn selects(&self, pod: &PodInfo, namespace: &BTreeMap<String, String>) -> bool {
+        self.selector.matches(&pod.labels)
+            && (self.namespaces.contains(&*pod.namespace) || self.namespace_selector.matches(namespace))
     }
 }
 
@@ -115,6 +132,22 @@ struct RawPod {
 struct RawStatus {
     phase: String,
     nominated_node_name: String,
+    start_time: String,
+    conditions: Vec<RawCondition>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawCondition {
+    r#type: String,
+    status: String,
+    reason: String,
+}
+
+impl RawCondition {
+    fn is_preemption(&self) -> bool {
+        self.r#type == "DisruptionTarget" && self.status == "True" && self.reason == "PreemptionByScheduler"
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -135,6 +168,21 @@ struct RawSpec {
     tolerations: Vec<Toleration>,
     topology_spread_constraints: Vec<RawSpread>,
     host_network: bool,
+    volumes: Vec<RawVolume>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawVolume {
+    name: String,
+    persistent_volume_claim: Option<RawClaim>,
+    ephemeral: Option<IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawClaim {
+    claim_name: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -222,9 +270,24 @@ struct RawSpread {
     when_unsatisfiable: String,
     label_selector: Value,
     min_domains: Option<i64>,
+    match_label_keys: Vec<String>,
+    node_affinity_policy: String,
+    node_taints_policy: String,
 }
 
 impl PodInfo {
+    /// Whether it cares which pods are near, so that the rank of others depends on it.
+    pub fn has_affinity(&self) -> bool {
+        !(self.affinity.is_empty() && self.preferred_pods.is_empty())
+    }
+
+    /// Whether `self` is to be spared rather than `other`: the higher priority, then the longer life.
+    pub fn is_more_important(&self, other: &PodInfo) -> bool {
+        // A pod that has not begun to run counts as beginning now.
+        let start = |pod: &PodInfo| (pod.start_time.is_empty(), pod.start_time.clone());
+        (other.priority, start(self)) < (self.priority, start(other))
+    }
+
     /// Reads a stored pod. Everything but what is named here is skipped, not parsed.
     pub fn of(object: &Object) -> PodInfo {
         let raw: RawPod = serde_json::from_slice(&object.bytes).unwrap_or_default();
@@ -256,17 +319,24 @@ impl PodInfo {
             deleting: meta.deletion_timestamp.is_some(),
             ended: matches!(raw.status.phase.as_str(), "Succeeded" | "Failed"),
             nominated_node: raw.status.nominated_node_name,
+            preempted: raw.status.conditions.iter().any(RawCondition::is_preemption),
+            start_time: raw.status.start_time,
+            controller: meta.owner_references.iter().find(|o| o.controller == Some(true)).map(|o| {
+                let text = |s: &str| s.to_owned();
+                (text(&o.api_version), text(&o.kind), text(&o.name))
+            }),
             priority: spec.priority,
             preempts: spec.preemption_policy != "Never",
             gates: spec.scheduling_gates.iter().map(|g| g.name.clone()).collect(),
             scored_cpu: scored("cpu", DEFAULT_CPU),
             scored_memory: scored("memory", DEFAULT_MEMORY),
+            claims: spec.volumes.iter().filter_map(|volume| claim(volume, name)).collect(),
             host_ports: host_ports(&spec),
-            images: all().map(|c| c.image.clone()).collect(),
+            images: all().map(|c| with_tag(&c.image)).collect(),
             affinity: required(&affinity.pod_affinity),
             anti_affinity: required(&affinity.pod_anti_affinity),
             preferred_pods: [preferred(&affinity.pod_affinity, 1), preferred(&affinity.pod_anti_affinity, -1)].concat(),
-            spread: spec.topology_spread_constraints.iter().map(constraint).collect(),
+            spread: spec.topology_spread_constraints.iter().map(|raw| constraint(raw, &meta.labels)).collect(),
             preferred_nodes: affinity
                 .node_affinity
                 .preferred_during_scheduling_ignored_during_execution
@@ -295,24 +365,49 @@ fn host_ports(spec: &RawSpec) -> BTreeSet<(String, String, u16)> {
     spec.containers.iter().flat_map(|c| &c.ports).filter_map(port).collect()
 }
 
+fn claim(volume: &RawVolume, pod: &str) -> Option<(String, bool)> {
+    match &volume.persistent_volume_claim {
+        Some(claim) => Some((claim.claim_name.clone(), false)),
+        None => volume.ephemeral.is_some().then(|| (format!("{pod}-{}", volume.name), true)),
+    }
+}
+
 fn term(raw: &RawPodTerm, own: &str) -> PodTerm {
     let mut namespaces: BTreeSet<String> = raw.namespaces.iter().cloned().collect();
     if namespaces.is_empty() && raw.namespace_selector.is_null() {
         namespaces.insert(own.to_owned());
     }
-    // A selector over namespaces counts as all of them: their labels are not followed here.
-    let namespaces = if raw.namespace_selector.is_null() { Some(namespaces) } else { None };
-    PodTerm { selector: selector(&raw.label_selector), namespaces, topology_key: raw.topology_key.clone() }
+    PodTerm {
+        selector: selector(&raw.label_selector),
+        namespaces,
+        namespace_selector: selector(&raw.namespace_selector),
+        topology_key: raw.topology_key.clone(),
+    }
 }
 
-fn constraint(raw: &RawSpread) -> SpreadConstraint {
+fn constraint(raw: &RawSpread, labels: &BTreeMap<String, String>) -> SpreadConstraint {
+    let mut wanted = raw.label_selector.clone();
+    let keys = raw.match_label_keys.iter().filter_map(|key| Some((key, labels.get(key)?)));
+    let mut expressions = list_at(&wanted, &["matchExpressions"]).to_vec();
+    expressions.extend(keys.map(|(key, value)| json!({"key": key, "operator": "In", "values": [value]})));
+    if wanted.is_object() && !expressions.is_empty() {
+        wanted["matchExpressions"] = expressions.into();
+    }
     SpreadConstraint {
         max_skew: raw.max_skew,
         topology_key: raw.topology_key.clone(),
         required: raw.when_unsatisfiable != "ScheduleAnyway",
-        selector: selector(&raw.label_selector),
+        selector: selector(&wanted),
         min_domains: raw.min_domains,
+        honors_affinity: raw.node_affinity_policy != "Ignore",
+        honors_taints: raw.node_taints_policy == "Honor",
     }
+}
+
+/// An image's name as nodes list it: with `:latest` where there is neither tag nor digest.
+fn with_tag(image: &str) -> String {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    if last.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
 }
 
 /// A selector that is missing selects nothing.

@@ -18,17 +18,6 @@ const MAX_BACKOFF_MILLIS: u64 = 10_000;
 /// After this long without help, a pod is tried again anyway.
 const LEFTOVER_SECONDS: u64 = 300;
 
-/// A change in the cluster that may help waiting pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Change {
-    /// A node came, or its labels, taints or resources changed.
-    Node,
-    /// A pod left its node.
-    PodLeft,
-    /// A pod got a node (which others may want to be near).
-    PodPlaced,
-}
-
 /// A waiting pod.
 #[derive(Clone, Debug)]
 pub(crate) struct Waiting {
@@ -131,11 +120,11 @@ impl Queue {
     }
 
     /// The cluster has changed: those whom it may help are tried again, after their back-off.
-    pub fn changed(&mut self, change: Change, now: Time) {
+    pub fn changed(&mut self, helps: impl Fn(Plugin, &PodInfo) -> bool, now: Time) {
         let helped: Vec<Key> = self
             .waiting
             .iter()
-            .filter(|(_, w)| matches!(w.place, Place::Unschedulable(_)) && w.rejected_by.iter().any(|p| p.helped_by(change)))
+            .filter(|(_, w)| matches!(w.place, Place::Unschedulable(_)) && w.rejected_by.iter().any(|p| helps(*p, &w.pod)))
             .map(|(key, _)| key.clone())
             .collect();
         for key in helped {
@@ -223,14 +212,14 @@ mod tests {
         queue.add(key("a"), pod(0), now);
         assert!(queue.pop(now).is_some());
         queue.failed(&key("a"), BTreeSet::from([Plugin::NodeResourcesFit]), now);
-        queue.changed(Change::PodPlaced, now);
-        assert_eq!(queue.next_at(), Some(now.plus_secs(300)), "a placed pod frees no resources");
-        queue.changed(Change::PodLeft, now);
+        queue.changed(|_, _| false, now);
+        assert_eq!(queue.next_at(), Some(now.plus_secs(300)), "what does not help wakes nobody");
+        queue.changed(|plugin, _| plugin == Plugin::NodeResourcesFit, now);
         assert!(queue.pop(now).is_none());
         assert_eq!(queue.next_at(), Some(now.plus_secs(1)));
         assert!(queue.pop(now.plus_secs(1)).is_some());
         queue.failed(&key("a"), BTreeSet::from([Plugin::NodeResourcesFit]), now.plus_secs(1));
-        queue.changed(Change::Node, now.plus_secs(1));
+        queue.changed(|_, _| true, now.plus_secs(1));
         assert_eq!(queue.next_at(), Some(now.plus_secs(3)), "the second wait is twice as long");
     }
 

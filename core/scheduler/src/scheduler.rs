@@ -3,19 +3,20 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use apiserver::{ApiServer, PatchKind, UserInfo, gvr};
+use apiserver::{ApiServer, DeleteOptions, PatchKind, Preconditions, UserInfo, gvr};
 use object::events::{EventType, EventWrite, Recorder};
 use object::value::{list_at, str_at};
-use object::{GroupResource, GroupVersionResource, Result, Rng, Time, json};
+use object::{GroupResource, GroupVersionResource, Result, Rng, Time, Value, json};
 use serde::Deserialize;
 use store::{Event, Key, Object, Progress, Store};
 
 use crate::cache::Cache;
 use crate::explain;
 use crate::node_info::NodeInfo;
-use crate::plugins::{self, Prepared, Rejection};
+use crate::plugins::{self, Change, Plugin, Prepared, Rejection, Verdict};
 use crate::pod_info::PodInfo;
-use crate::queue::{Change, Queue, Waiting};
+use crate::preemption::{Candidate, Preemption};
+use crate::queue::{Queue, Waiting};
 
 /// With so many nodes or fewer, all are looked at.
 const MIN_NODES_TO_FIND: usize = 100;
@@ -64,6 +65,9 @@ struct Said {
 struct Names {
     pods: GroupResource,
     nodes: GroupResource,
+    namespaces: GroupResource,
+    claims: GroupResource,
+    volumes: GroupResource,
     pods_v1: GroupVersionResource,
     events_v1: GroupVersionResource,
 }
@@ -73,7 +77,17 @@ enum Attempt {
     /// A node that fits.
     Node(Arc<str>),
     /// None does.
-    Nowhere(Vec<Rejection>),
+    Nowhere(Verdict, Option<Box<Prepared>>),
+}
+
+/// What a failed attempt changes about the node that the pod waits for.
+enum Nomination {
+    /// Nothing.
+    Keep,
+    /// It waits for none.
+    Clear,
+    /// For this one.
+    Node(Arc<str>),
 }
 
 #[derive(Default, Deserialize)]
@@ -103,6 +117,9 @@ impl Scheduler {
             names: Names {
                 pods: GroupResource::new("", "pods"),
                 nodes: GroupResource::new("", "nodes"),
+                namespaces: GroupResource::new("", "namespaces"),
+                claims: GroupResource::new("", "persistentvolumeclaims"),
+                volumes: GroupResource::new("", "persistentvolumes"),
                 pods_v1: gvr("", "v1", "pods"),
                 events_v1: gvr("", "v1", "events"),
             },
@@ -123,7 +140,7 @@ impl Scheduler {
 
     fn schedule_one(&mut self, api: &mut ApiServer, now: Time, key: &Key, waiting: &Waiting) {
         let pod = &waiting.pod;
-        match self.find_node(pod) {
+        match self.find_node(api.store(), pod) {
             Attempt::Node(node) => {
                 let name = format!("{}/{}", pod.namespace, pod.name);
                 match self.bind(api, now, pod, &node) {
@@ -139,33 +156,97 @@ impl Scheduler {
                     }
                 }
             }
-            Attempt::Nowhere(rejections) => {
-                let message = explain::unschedulable(&rejections, pod.preempts);
+            Attempt::Nowhere(verdict, prepared) => {
+                let (nomination, said) = self.preempt(api, now, pod, &verdict, prepared.as_deref());
+                let message = explain::unschedulable(&verdict, said.as_deref());
                 // With no node at all, only a node can help.
-                let mut by: BTreeSet<_> = rejections.iter().map(|r| r.plugin).collect();
-                if rejections.is_empty() {
-                    by.insert(plugins::Plugin::NodeUnschedulable);
+                let mut by: BTreeSet<_> = verdict.rejections.iter().map(|(_, r)| r.plugin).collect();
+                if by.is_empty() {
+                    by.insert(Plugin::NodeUnschedulable);
                 }
                 self.queue.failed(key, by, now);
-                self.write_condition(api, now, key, pod, &message);
+                self.write_condition(api, now, key, pod, (&message, &nomination));
                 self.event(now, pod, EventType::Warning, "FailedScheduling", message);
             }
         }
     }
 
+    /// Makes room on some node, if that is possible; what comes of it, and what is to be said if nothing does.
+    fn preempt(
+        &mut self,
+        api: &mut ApiServer,
+        now: Time,
+        pod: &Arc<PodInfo>,
+        verdict: &Verdict,
+        prepared: Option<&Prepared>,
+    ) -> (Nomination, Option<String>) {
+        if verdict.rejections.is_empty() {
+            return (Nomination::Keep, None);
+        }
+        let preemption = Preemption { pod, cache: &self.cache, prepared, store: api.store() };
+        if let Err(why) = preemption.eligible(verdict) {
+            return (Nomination::Keep, Some(why));
+        }
+        match preemption.find(verdict, &mut self.rng) {
+            Ok(candidate) => {
+                self.make_room(api, now, pod, &candidate);
+                (Nomination::Node(candidate.node), None)
+            }
+            Err(why) => (Nomination::Clear, Some(why)),
+        }
+    }
+
+    /// Ends the victims, and sends those elsewhere for whom room was being made there and who go after `pod`.
+    fn make_room(&mut self, api: &mut ApiServer, now: Time, pod: &Arc<PodInfo>, candidate: &Candidate) {
+        let pods = &self.names.pods_v1;
+        for victim in candidate.victims.iter().filter(|victim| !victim.deleting) {
+            let message = format!("{}: preempting to accommodate a higher priority pod", pod.scheduler_name);
+            let patch = json!({"metadata": {"uid": &*victim.uid}, "status": {"conditions": [{
+                "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": message,
+                "observedGeneration": victim.generation, "lastProbeTime": null, "lastTransitionTime": now.rfc3339(),
+            }]}});
+            let preconditions = Preconditions { uid: Some(victim.uid.to_string()), ..Preconditions::default() };
+            let options = DeleteOptions { preconditions, ..DeleteOptions::default() };
+            let mut client = api.client(now, &self.user);
+            // Who is gone already need not be ended; whoever cannot be is found again at the next attempt.
+            let _ = client.patch(pods, &victim.namespace, &victim.name, "status", PatchKind::Strategic, patch);
+            let _ = client.delete(pods, &victim.namespace, &victim.name, &options);
+            let message = format!("Preempted by pod {} on node {}", pod.uid, candidate.node);
+            self.unsaid.push_back(Said { at: now, pod: victim.clone(), kind: EventType::Normal, reason: "Preempted", message });
+        }
+        let lower = self.cache.nominated(&candidate.node).filter(|(_, other)| other.priority < pod.priority);
+        for (_, other) in lower {
+            let patch = json!({"metadata": {"uid": &*other.uid}, "status": {"nominatedNodeName": null}});
+            let mut client = api.client(now, &self.user);
+            let _ = client.patch(pods, &other.namespace, &other.name, "status", PatchKind::Strategic, patch);
+        }
+    }
+
     /// Filters and scores; stops looking when enough nodes fit.
-    fn find_node(&mut self, pod: &PodInfo) -> Attempt {
+    fn find_node(&mut self, store: &Store, pod: &PodInfo) -> Attempt {
         let nodes: Vec<&NodeInfo> = self.cache.nodes().collect();
-        let prepared = Prepared::of(pod, &self.cache);
+        let prepared = match Prepared::of(pod, &self.cache, store) {
+            Ok(prepared) => prepared,
+            Err((plugin, why)) => {
+                let rejection = Rejection { plugin, reasons: Vec::new(), resolvable: false };
+                let rejections = nodes.iter().map(|node| (node.name.clone(), rejection.clone())).collect();
+                return Attempt::Nowhere(Verdict { rejections, whole: Some(why) }, None);
+            }
+        };
+        let fits = |node: &NodeInfo| plugins::filter_with_nominated(pod, node, &prepared, &self.cache);
+        // Where room was made for it, it goes.
+        if let Some(node) = self.cache.node(&pod.nominated_node).filter(|node| fits(node).is_ok()) {
+            return Attempt::Node(node.name.clone());
+        }
         let enough = nodes_to_find(nodes.len());
         let (mut fitting, mut rejections) = (Vec::new(), Vec::new());
         let mut looked = 0;
         for i in 0..nodes.len() {
             let node = nodes[(self.first_node + i) % nodes.len()];
             looked = i + 1;
-            match plugins::filter(pod, node, &prepared) {
+            match fits(node) {
                 Ok(()) => fitting.push(node),
-                Err(rejection) => rejections.push(rejection),
+                Err(rejection) => rejections.push((node.name.clone(), rejection)),
             }
             if fitting.len() >= enough {
                 break;
@@ -173,9 +254,9 @@ impl Scheduler {
         }
         self.first_node = if nodes.is_empty() { 0 } else { (self.first_node + looked) % nodes.len() };
         if fitting.is_empty() {
-            return Attempt::Nowhere(rejections);
+            return Attempt::Nowhere(Verdict { rejections, whole: None }, Some(Box::new(prepared)));
         }
-        let scores = plugins::score(pod, &fitting, &prepared, nodes.len());
+        let scores = plugins::score(pod, &fitting, &prepared, &self.cache);
         let best = scores.iter().copied().max().unwrap_or(0);
         let equals: Vec<&&NodeInfo> = fitting.iter().zip(&scores).filter(|(_, score)| **score == best).map(|(n, _)| n).collect();
         let chosen = equals[self.rng.below(equals.len() as u64) as usize];
@@ -193,20 +274,37 @@ impl Scheduler {
     }
 
     /// Writes why the pod waits into its PodScheduled condition, unless it stands there already.
-    fn write_condition(&self, api: &mut ApiServer, now: Time, key: &Key, pod: &PodInfo, message: &str) {
+    fn write_condition(
+        &self,
+        api: &mut ApiServer,
+        now: Time,
+        key: &Key,
+        pod: &PodInfo,
+        (message, nomination): (&str, &Nomination),
+    ) {
         let Some(object) = api.store().get(key) else { return };
         let value = object.value();
         let old = list_at(&value, &["status", "conditions"]).iter().find(|c| str_at(c, &["type"]) == "PodScheduled");
         let same = |field: &str, new: &str| old.is_some_and(|c| str_at(c, &[field]) == new);
-        if same("status", "False") && same("reason", "Unschedulable") && same("message", message) {
+        let nominated = str_at(&value, &["status", "nominatedNodeName"]);
+        let nominate = match nomination {
+            Nomination::Keep => None,
+            Nomination::Clear => (!nominated.is_empty()).then_some(Value::Null),
+            Nomination::Node(node) => (nominated != &**node).then(|| json!(&**node)),
+        };
+        let said = same("status", "False") && same("reason", "Unschedulable") && same("message", message);
+        if said && nominate.is_none() {
             return;
         }
         let since = old.filter(|_| same("status", "False")).map_or("", |c| str_at(c, &["lastTransitionTime"]));
         let since = if since.is_empty() { now.rfc3339() } else { since.to_owned() };
-        let patch = json!({"metadata": {"uid": &*pod.uid}, "status": {"conditions": [{
+        let mut patch = json!({"metadata": {"uid": &*pod.uid}, "status": {"conditions": [{
             "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
             "observedGeneration": pod.generation, "lastProbeTime": null, "lastTransitionTime": since,
         }]}});
+        if let Some(node) = nominate {
+            patch["status"]["nominatedNodeName"] = node;
+        }
         let mut client = api.client(now, &self.user);
         // The pod may be gone by now; if it is not, the next attempt writes again.
         let _ = client.patch(&self.names.pods_v1, &pod.namespace, &pod.name, "status", PatchKind::Strategic, patch);
@@ -251,7 +349,7 @@ impl Scheduler {
             _ => {
                 self.cache = Cache::default();
                 self.queue = Queue::default();
-                for resource in [self.names.nodes.clone(), self.names.pods.clone()] {
+                for resource in [self.names.namespaces.clone(), self.names.nodes.clone(), self.names.pods.clone()] {
                     for object in store.list(&resource, None) {
                         self.take(&Event { revision: object.revision, old: None, new: Some(object.clone()) }, now);
                     }
@@ -263,22 +361,38 @@ impl Scheduler {
 
     fn take(&mut self, event: &Event, now: Time) {
         let key = event.key();
-        if key.resource == self.names.nodes {
-            if let Some(change) = self.cache.node_changed(&key.name, event.new.as_deref()) {
-                self.queue.changed(change, now);
+        let Scheduler { cache, queue, names, .. } = self;
+        if key.resource == names.nodes {
+            if cache.node_changed(&key.name, event.new.as_deref())
+                && let Some(node) = cache.node(&key.name)
+            {
+                queue.changed(|plugin, pod| plugin.helped_by(Change::Node(node), pod, cache), now);
             }
-        } else if key.resource == self.names.pods {
+        } else if key.resource == names.pods {
             match &event.new {
                 Some(pod) => self.pod_changed(key, pod, now),
                 None => self.pod_left(key, now),
             }
+        } else if key.resource == names.namespaces {
+            if cache.namespace_changed(&key.name, event.new.as_deref()) {
+                self.changed(Change::Namespace, now);
+            }
+        } else if event.new.is_some() && (key.resource == names.claims || key.resource == names.volumes) {
+            self.changed(Change::Volume, now);
         }
+    }
+
+    /// Wakes the pods that such a change can help.
+    fn changed(&mut self, change: Change<'_>, now: Time) {
+        let cache = &self.cache;
+        self.queue.changed(|plugin, pod| plugin.helped_by(change, pod, cache), now);
     }
 
     fn pod_left(&mut self, key: &Key, now: Time) {
         self.queue.remove(key);
-        if self.cache.displace(key) {
-            self.queue.changed(Change::PodLeft, now);
+        self.cache.nominate(key, None);
+        if let Some(pod) = self.cache.displace(key) {
+            self.changed(Change::PodLeft(&pod), now);
         }
     }
 
@@ -303,14 +417,25 @@ impl Scheduler {
             self.pod_left(key, now);
         } else if !pod.node_name.is_empty() {
             self.queue.remove(key);
-            let newly = self.cache.placed(key).is_none();
-            self.cache.place(key, pod);
-            if newly {
-                self.queue.changed(Change::PodPlaced, now);
+            self.cache.nominate(key, None);
+            let before = self.cache.placed(key).cloned();
+            let comes = before.as_ref().is_none_or(|before| before.labels != pod.labels);
+            self.cache.place(key, pod.clone());
+            if let Some(before) = &before {
+                if before.requests != pod.requests {
+                    self.changed(Change::PodLeft(before), now);
+                } else if comes {
+                    self.changed(Change::PodRelabelled(before), now);
+                }
+            }
+            if comes {
+                self.changed(Change::PodPlaced(&pod), now);
             }
         } else if pod.deleting || pod.scheduler_name != self.settings.name {
             self.queue.remove(key);
+            self.cache.nominate(key, None);
         } else {
+            self.cache.nominate(key, Some(&pod));
             let same = |w: &Waiting| w.pod.uid == pod.uid && w.pod.generation == pod.generation && w.pod.labels == pod.labels;
             match self.queue.get(key) {
                 Some(waiting) if same(waiting) => self.queue.refresh(key, pod),

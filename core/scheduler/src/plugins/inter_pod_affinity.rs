@@ -7,68 +7,93 @@ use crate::cache::Cache;
 use crate::node_info::NodeInfo;
 use crate::pod_info::{PodInfo, PodTerm};
 
+/// What the required affinity of a pod that is there already is worth to a pod that it wants near.
+const HARD_AFFINITY_WEIGHT: i64 = 1;
+
 /// A topology domain: label and value.
 type Domain = (String, String);
 
+/// How many pods speak for or against a domain. A domain without any is not there.
+type Counts = BTreeMap<Domain, i64>;
+
 /// Where the pods are that the pod's terms, or the terms of others, speak of.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Neighbours {
-    /// For each of the pod's affinity terms, the domains with a matching pod.
-    wanted: Vec<BTreeMap<Domain, u32>>,
-    /// No pod anywhere matches all affinity terms, but the pod itself does: it is the first of its kind.
-    first_of_its_kind: bool,
+    /// Domains with pods that match all of the pod's affinity terms.
+    wanted: Counts,
+    /// The pod matches its own affinity terms, so that it may be the first of its kind.
+    wants_itself: bool,
     /// Domains with a pod that the pod does not want near.
-    unwanted: BTreeMap<Domain, u32>,
+    unwanted: Counts,
     /// Domains with a pod that does not want this one near.
-    unwelcome: BTreeMap<Domain, u32>,
+    unwelcome: Counts,
     /// Domains by how much they are liked.
-    liked: BTreeMap<Domain, i64>,
+    liked: Counts,
 }
 
 impl Neighbours {
     /// Looks for them; costs nothing where no terms exist.
     pub fn of(pod: &PodInfo, cache: &Cache) -> Self {
-        let mut found = Neighbours { wanted: vec![BTreeMap::new(); pod.affinity.len()], ..Neighbours::default() };
-        let own_terms = !(pod.affinity.is_empty() && pod.anti_affinity.is_empty() && pod.preferred_pods.is_empty());
-        if !own_terms && cache.with_anti_affinity == 0 {
+        let mut found = Neighbours::default();
+        let own_terms = pod.has_affinity() || !pod.anti_affinity.is_empty();
+        if !own_terms && cache.with_anti_affinity == 0 && cache.with_affinity == 0 {
             return found;
         }
-        let mut any_match = false;
-        for node in cache.nodes().filter(|node| own_terms || node.with_anti_affinity > 0) {
-            for other in node.pods.values().filter(|other| !other.ended) {
-                let all = !pod.affinity.is_empty() && pod.affinity.iter().all(|term| term.selects(other));
-                for (term, domains) in pod.affinity.iter().zip(&mut found.wanted) {
-                    if all && let Some(domain) = domain(term, node) {
-                        any_match = true;
-                        *domains.entry(domain).or_default() += 1;
-                    }
-                }
-                for domain in pod.anti_affinity.iter().filter(|t| t.selects(other)).filter_map(|t| domain(t, node)) {
-                    *found.unwanted.entry(domain).or_default() += 1;
-                }
-                for domain in other.anti_affinity.iter().filter(|t| t.selects(pod)).filter_map(|t| domain(t, node)) {
-                    *found.unwelcome.entry(domain).or_default() += 1;
-                }
-                for (weight, term) in pod.preferred_pods.iter().filter(|(_, term)| term.selects(other)) {
-                    if let Some(domain) = domain(term, node) {
-                        *found.liked.entry(domain).or_default() += weight;
-                    }
-                }
+        let concerned = |node: &&NodeInfo| own_terms || node.with_anti_affinity > 0 || node.with_affinity > 0;
+        for node in cache.nodes().filter(concerned) {
+            for other in node.pods.values() {
+                found.count(pod, other, node, cache, 1);
+                found.like(pod, other, node, cache);
             }
         }
-        found.first_of_its_kind = !any_match && pod.affinity.iter().all(|term| term.selects(pod));
+        let home = cache.namespace(&pod.namespace);
+        found.wants_itself = pod.affinity.iter().all(|term| term.selects(pod, home));
         found
+    }
+
+    /// A pod comes to a node (1) or leaves it (-1), as far as filtering goes.
+    pub fn count(&mut self, pod: &PodInfo, other: &PodInfo, node: &NodeInfo, cache: &Cache, sign: i64) {
+        let there = cache.namespace(&other.namespace);
+        if !pod.affinity.is_empty() && pod.affinity.iter().all(|term| term.selects(other, there)) {
+            for term in &pod.affinity {
+                add(&mut self.wanted, domain(term, node), sign);
+            }
+        }
+        for term in pod.anti_affinity.iter().filter(|t| t.selects(other, there)) {
+            add(&mut self.unwanted, domain(term, node), sign);
+        }
+        if !other.anti_affinity.is_empty() {
+            let here = cache.namespace(&pod.namespace);
+            for term in other.anti_affinity.iter().filter(|t| t.selects(pod, here)) {
+                add(&mut self.unwelcome, domain(term, node), sign);
+            }
+        }
+    }
+
+    fn like(&mut self, pod: &PodInfo, other: &PodInfo, node: &NodeInfo, cache: &Cache) {
+        let there = cache.namespace(&other.namespace);
+        for (weight, term) in pod.preferred_pods.iter().filter(|(_, term)| term.selects(other, there)) {
+            add(&mut self.liked, domain(term, node), *weight);
+        }
+        if other.has_affinity() {
+            let here = cache.namespace(&pod.namespace);
+            for term in other.affinity.iter().filter(|t| t.selects(pod, here)) {
+                add(&mut self.liked, domain(term, node), HARD_AFFINITY_WEIGHT);
+            }
+            for (weight, term) in other.preferred_pods.iter().filter(|(_, t)| t.selects(pod, here)) {
+                add(&mut self.liked, domain(term, node), *weight);
+            }
+        }
     }
 
     /// Rules out nodes that are near the wrong pods.
     pub fn filter(&self, pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
-        for (term, domains) in pod.affinity.iter().zip(&self.wanted) {
-            let here = domain(term, node);
-            let near = here.as_ref().is_some_and(|domain| domains.contains_key(domain));
-            let begins = self.first_of_its_kind && here.is_some();
-            if !(near || begins) {
-                return Err(Rejection::unresolvable(Plugin::InterPodAffinity, "node(s) didn't match pod affinity rules"));
-            }
+        let domains: Option<Vec<Domain>> = pod.affinity.iter().map(|term| domain(term, node)).collect();
+        let near = domains.is_some_and(|domains| {
+            domains.iter().all(|domain| self.wanted.contains_key(domain)) || (self.wanted.is_empty() && self.wants_itself)
+        });
+        if !near {
+            return Err(Rejection::unresolvable(Plugin::InterPodAffinity, "node(s) didn't match pod affinity rules"));
         }
         if pod.anti_affinity.iter().filter_map(|t| domain(t, node)).any(|d| self.unwanted.contains_key(&d)) {
             return Err(Rejection::new(Plugin::InterPodAffinity, "node(s) didn't match pod anti-affinity rules"));
@@ -94,6 +119,15 @@ impl Neighbours {
         let raw: Vec<i64> = nodes.iter().map(liking).collect();
         let (low, high) = (raw.iter().copied().min().unwrap_or(0), raw.iter().copied().max().unwrap_or(0));
         raw.into_iter().map(|score| if high == low { 0 } else { (score - low) * MAX_SCORE / (high - low) }).collect()
+    }
+}
+
+fn add(counts: &mut Counts, domain: Option<Domain>, amount: i64) {
+    let Some(domain) = domain else { return };
+    let count = counts.entry(domain.clone()).or_default();
+    *count += amount;
+    if *count == 0 {
+        counts.remove(&domain);
     }
 }
 

@@ -1,10 +1,26 @@
 //! NodeAffinity: the nodes a pod must or would like to be on, by labels and names; also `nodeSelector`.
 
-use object::scheduling::MatchNode;
+use std::collections::BTreeSet;
+
+use object::scheduling::{MatchNode, NodeSelectorTerm, Operator};
 
 use super::{Plugin, Rejection};
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
+
+/// The names of the nodes that may be asked at all, where every term names nodes. Empty if the names contradict each other.
+pub(super) fn named(pod: &PodInfo) -> Option<BTreeSet<String>> {
+    let terms = &pod.required_nodes.as_ref()?.node_selector_terms;
+    if terms.is_empty() {
+        return None;
+    }
+    let names = |term: &NodeSelectorTerm| -> Option<BTreeSet<String>> {
+        let fields = term.match_fields.iter().filter(|r| r.key == "metadata.name" && r.operator == Operator::In);
+        fields.map(|r| r.values.iter().cloned().collect()).reduce(|a: BTreeSet<String>, b| a.intersection(&b).cloned().collect())
+    };
+    let each: Option<Vec<BTreeSet<String>>> = terms.iter().map(names).collect();
+    Some(each?.into_iter().flatten().collect())
+}
 
 /// Whether selector and required affinity want this node.
 pub(super) fn wants(pod: &PodInfo, node: &NodeInfo) -> bool {

@@ -8,12 +8,16 @@ pub(super) fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
     if pod.host_ports.is_empty() || node.with_host_ports == 0 {
         return Ok(());
     }
-    let any = |ip: &str| ip == "0.0.0.0";
-    let taken = node.pods.values().flat_map(|other| &other.host_ports).any(|(protocol, ip, port)| {
-        pod.host_ports.iter().any(|(p, i, n)| p == protocol && n == port && (i == ip || any(i) || any(ip)))
-    });
-    if taken {
+    if node.pods.values().any(|other| conflict(pod, other)) {
         return Err(Rejection::new(Plugin::NodePorts, "node(s) didn't have free ports for the requested pod ports"));
     }
     Ok(())
+}
+
+/// Whether two pods want the same port of a node.
+pub(super) fn conflict(pod: &PodInfo, other: &PodInfo) -> bool {
+    let any = |ip: &str| ip == "0.0.0.0";
+    other.host_ports.iter().any(|(protocol, ip, port)| {
+        pod.host_ports.iter().any(|(p, i, n)| p == protocol && n == port && (i == ip || any(i) || any(ip)))
+    })
 }

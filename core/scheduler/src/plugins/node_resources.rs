@@ -27,6 +27,12 @@ pub(super) fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
     Err(Rejection { plugin: Plugin::NodeResourcesFit, reasons, resolvable: !hopeless })
 }
 
+/// Whether the node would be large enough if nothing ran on it.
+pub(super) fn could_hold(pod: &PodInfo, node: &NodeInfo) -> bool {
+    let has = |name: &str| node.allocatable.get(name).copied().unwrap_or(0);
+    has("pods") > 0 && pod.requests.iter().all(|(name, wanted)| *wanted <= has(name))
+}
+
 /// How much of cpu and memory would stay free, averaged.
 pub(super) fn least_allocated(pod: &PodInfo, node: &NodeInfo) -> i64 {
     let free = |name: &str, used: i64| {

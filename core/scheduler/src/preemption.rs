@@ -1,0 +1,189 @@
+//! DefaultPreemption: which pods of lower priority have to go so that a pod fits, and from which node.
+//!
+//! Chooses only; deletes nothing. <https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/>
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use object::selector::LabelSelector;
+use object::value::{at, i64_at};
+use object::{GroupResource, Rng, Value};
+use store::{Store, View};
+
+use crate::cache::Cache;
+use crate::explain;
+use crate::node_info::NodeInfo;
+use crate::plugins::{self, Prepared, Rejection, Verdict};
+use crate::pod_info::PodInfo;
+
+/// So many nodes are tried, and a tenth of all if that is more.
+const MIN_CANDIDATES: usize = 100;
+/// What makes priorities positive, so that their sum counts pods too.
+const PRIORITY_OFFSET: i64 = i32::MAX as i64 + 1;
+
+/// A node that pods can be pushed off.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    /// The node.
+    pub node: Arc<str>,
+    /// Who has to go, the most important first.
+    pub victims: Vec<Arc<PodInfo>>,
+    /// How many disruption budgets that breaks.
+    violations: usize,
+}
+
+/// A PodDisruptionBudget, as far as it counts here.
+struct Budget {
+    selector: LabelSelector,
+    allowed: i64,
+    disrupted: Vec<String>,
+}
+
+impl View for Budget {
+    fn of(object: &Value) -> Self {
+        let selector = at(object, &["spec", "selector"]).and_then(|s| LabelSelector::from_json(s).ok());
+        let disrupted = at(object, &["status", "disruptedPods"]).and_then(Value::as_object);
+        Budget {
+            selector: selector.filter(|s| !s.is_empty()).unwrap_or_else(LabelSelector::nothing),
+            allowed: i64_at(object, &["status", "disruptionsAllowed"]).unwrap_or(0),
+            disrupted: disrupted.into_iter().flatten().map(|(name, _)| name.clone()).collect(),
+        }
+    }
+}
+
+/// What one pod's preemption is decided on.
+pub(crate) struct Preemption<'a> {
+    /// The pod that needs room.
+    pub pod: &'a PodInfo,
+    /// The cluster.
+    pub cache: &'a Cache,
+    /// `None` where something rules out every node.
+    pub prepared: Option<&'a Prepared>,
+    /// Where the disruption budgets are.
+    pub store: &'a Store,
+}
+
+impl Preemption<'_> {
+    /// Whether the pod may push others off; if not, why.
+    pub fn eligible(&self, verdict: &Verdict) -> Result<(), String> {
+        let pod = self.pod;
+        if !pod.preempts {
+            return Err("not eligible due to preemptionPolicy=Never.".to_owned());
+        }
+        let Some(node) = self.cache.node(&pod.nominated_node) else { return Ok(()) };
+        let hopeless = verdict.rejections.iter().any(|(name, r)| *name == node.name && !r.resolvable);
+        let ends = |other: &Arc<PodInfo>| other.priority < pod.priority && other.deleting && other.preempted;
+        if !hopeless && node.pods.values().any(ends) {
+            return Err("not eligible due to a terminating pod on the nominated node.".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The best node to make room on; or why there is none.
+    pub fn find(&self, verdict: &Verdict, rng: &mut Rng) -> Result<Candidate, String> {
+        let total = verdict.rejections.len();
+        let possible: Vec<&Arc<str>> = verdict.rejections.iter().filter(|(_, r)| r.resolvable).map(|(name, _)| name).collect();
+        let enough = (total / 10).max(MIN_CANDIDATES);
+        let offset = if possible.is_empty() { 0 } else { rng.below(possible.len() as u64) as usize };
+        let mut reasons = vec!["Preemption is not helpful for scheduling".to_owned(); total - possible.len()];
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for name in possible[offset..].iter().chain(&possible[..offset]) {
+            let Some(node) = self.cache.node(name) else { continue };
+            match self.victims(node) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(rejection) => reasons.extend(rejection.reasons),
+            }
+            if candidates.len() >= enough {
+                break;
+            }
+        }
+        candidates.sort_by(|a, b| a.node.cmp(&b.node));
+        let none = || explain::available(total, reasons.iter().map(String::as_str));
+        candidates.into_iter().min_by_key(Candidate::cost).ok_or_else(none)
+    }
+
+    /// Who has to leave this node: all of lower priority, less those that can stay after all. Those whose budget would be
+    /// broken are spared first, and among them the more important.
+    fn victims(&self, node: &NodeInfo) -> Result<Candidate, Rejection> {
+        let pod = self.pod;
+        let mut lower: Vec<Arc<PodInfo>> = node.pods.values().filter(|other| other.priority < pod.priority).cloned().collect();
+        let Some(prepared) = self.prepared.filter(|_| !lower.is_empty()) else { return Err(plugins::no_victims()) };
+        let mut trial = Trial { of: self, node: node.clone(), prepared: prepared.clone() };
+        for other in &lower {
+            trial.remove(other);
+        }
+        trial.fits()?;
+        lower.sort_by(by_importance);
+        let (violating, others) = self.by_budget(lower);
+        let (mut victims, mut violations) = (Vec::new(), 0);
+        for (list, counts) in [(violating, 1), (others, 0)] {
+            for other in list {
+                trial.add(&other);
+                if trial.fits().is_err() {
+                    trial.remove(&other);
+                    violations += counts;
+                    victims.push(other);
+                }
+            }
+        }
+        victims.sort_by(by_importance);
+        Ok(Candidate { node: node.name.clone(), victims, violations })
+    }
+
+    /// Those whose disruption would break a budget, and the others.
+    fn by_budget(&self, pods: Vec<Arc<PodInfo>>) -> (Vec<Arc<PodInfo>>, Vec<Arc<PodInfo>>) {
+        let resource = GroupResource::new("policy", "poddisruptionbudgets");
+        let all = self.store.list(&resource, None).map(|o| (o.key.namespace.clone(), o.view::<Budget>()));
+        let mut budgets: Vec<(Arc<str>, &Budget, i64)> = all.map(|(namespace, b)| (namespace, b, b.allowed)).collect();
+        pods.into_iter().partition(|pod| {
+            let mut violates = false;
+            for (_, budget, left) in budgets.iter_mut().filter(|(namespace, ..)| *namespace == pod.namespace) {
+                let counts = !pod.labels.is_empty() && budget.selector.matches(&pod.labels);
+                if counts && !budget.disrupted.iter().any(|name| **name == *pod.name) {
+                    *left -= 1;
+                    violates |= *left < 0;
+                }
+            }
+            violates
+        })
+    }
+}
+
+fn by_importance(a: &Arc<PodInfo>, b: &Arc<PodInfo>) -> std::cmp::Ordering {
+    b.is_more_important(a).cmp(&a.is_more_important(b))
+}
+
+impl Candidate {
+    /// Less is better: broken budgets, the highest priority, the sum of priorities, the number; then a later start of the
+    /// most important.
+    fn cost(&self) -> (usize, i64, i64, usize, Reverse<(bool, String)>) {
+        let highest = self.victims.first().map_or(i64::MIN, |pod| pod.priority);
+        let sum = self.victims.iter().map(|pod| pod.priority + PRIORITY_OFFSET).sum();
+        let start = |pod: &Arc<PodInfo>| (pod.start_time.is_empty(), pod.start_time.clone());
+        let earliest = self.victims.iter().filter(|pod| pod.priority == highest).map(start).min().unwrap_or_default();
+        (self.violations, highest, sum, self.victims.len(), Reverse(earliest))
+    }
+}
+
+/// A node as it would be without some of its pods.
+struct Trial<'a> {
+    of: &'a Preemption<'a>,
+    node: NodeInfo,
+    prepared: Prepared,
+}
+
+impl Trial<'_> {
+    fn remove(&mut self, other: &PodInfo) {
+        self.node.remove(&other.uid);
+        self.prepared.count(self.of.pod, other, &self.node, self.of.cache, -1);
+    }
+
+    fn add(&mut self, other: &Arc<PodInfo>) {
+        self.node.add(other.clone());
+        self.prepared.count(self.of.pod, other, &self.node, self.of.cache, 1);
+    }
+
+    fn fits(&self) -> Result<(), Rejection> {
+        plugins::filter_with_nominated(self.of.pod, &self.node, &self.prepared, self.of.cache)
+    }
+}
