@@ -7,15 +7,19 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod context;
+mod daemonset;
 mod deployment;
 mod disruption;
 mod endpoints;
 mod garbage;
+mod history;
 mod index;
+mod job;
 mod manager;
 mod namespace;
 mod node;
 mod pod;
+mod pod_control;
 mod policy_status;
 mod protection;
 mod queue;
@@ -23,7 +27,9 @@ mod quota;
 mod replicaset;
 mod root_ca;
 mod service_account;
+mod statefulset;
 mod token;
+mod ttl_after_finished;
 
 pub use manager::{Manager, Settings, controller_names};
 pub use pod::PodView;

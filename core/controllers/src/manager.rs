@@ -9,8 +9,8 @@ use crate::context::Context;
 use crate::index::Index;
 use crate::queue::WorkQueue;
 use crate::{
-    deployment, disruption, endpoints, garbage, namespace, node, policy_status, protection, quota, replicaset, root_ca,
-    service_account, token,
+    daemonset, deployment, disruption, endpoints, garbage, job, namespace, node, policy_status, protection, quota, replicaset,
+    root_ca, service_account, statefulset, token, ttl_after_finished,
 };
 
 /// What the controllers must be told.
@@ -77,7 +77,12 @@ fn all() -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("serviceaccount-token-controller", Box::new(token::TokenController)),
         ("root-ca-certificate-publisher-controller", Box::new(root_ca::RootCaPublisher)),
         ("deployment-controller", Box::new(deployment::DeploymentController)),
-        ("replicaset-controller", Box::new(replicaset::ReplicaSetController)),
+        ("replicaset-controller", Box::new(replicaset::ReplicaController::of_sets())),
+        ("replicationcontroller-controller", Box::new(replicaset::ReplicaController::of_controllers())),
+        ("job-controller", Box::new(job::JobController::default())),
+        ("statefulset-controller", Box::new(statefulset::StatefulSetController)),
+        ("daemonset-controller", Box::new(daemonset::DaemonSetController::default())),
+        ("ttl-after-finished-controller", Box::new(ttl_after_finished::TtlAfterFinishedController)),
         ("endpointslice-controller", Box::new(endpoints::EndpointSliceController)),
         ("endpoints-controller", Box::new(endpoints::EndpointsController)),
         ("node-lifecycle-controller", Box::new(node::NodeLifecycleController::default())),

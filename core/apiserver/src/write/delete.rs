@@ -77,7 +77,8 @@ impl ApiServer {
         let mut object = old.value();
         let before = object.clone();
         let grace = strategy::grace_period(resource, &object, options.grace_period_seconds);
-        set_propagation_finalizers(&mut object, options.propagation);
+        let propagation = options.propagation.or_else(|| self.default_propagation(target, &object));
+        set_propagation_finalizers(&mut object, propagation);
         let finalizers = value::list_at(&object, &["metadata", "finalizers"]).len()
             + strategy::namespace_finalizers(&object)
             + usize::from(strategy::waits_for_instances(resource));
@@ -110,6 +111,26 @@ impl ApiServer {
 }
 
 impl ApiServer {
+    /// What becomes of dependents where a client does not say: kinds that are older than garbage collection leave them behind.
+    fn default_propagation(&mut self, target: &Target, object: &Value) -> Option<Propagation> {
+        let decided = |f: &Value| f == "orphan" || f == "foregroundDeletion";
+        if value::list_at(object, &["metadata", "finalizers"]).iter().any(decided) {
+            return None;
+        }
+        match (&*target.resource.gvr.group, &*target.resource.gvr.resource) {
+            ("batch", "jobs") => {
+                self.warnings.push(
+                    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or \
+                     set propagationPolicy=Orphan to suppress this warning"
+                        .to_owned(),
+                );
+                Some(Propagation::Orphan)
+            }
+            ("", "replicationcontrollers") => Some(Propagation::Orphan),
+            _ => None,
+        }
+    }
+
     /// Everything that may stand against a deletion; returns what would be deleted.
     pub(crate) fn judge_deletion(&mut self, user: &UserInfo, target: &Target, options: &DeleteOptions) -> Result<Arc<Object>> {
         let old = self.stored(target)?;

@@ -19,8 +19,11 @@ use store::{Event, Key, Object, Store};
 use crate::context::Context;
 use crate::index::Index;
 use crate::manager::Controller;
+use crate::pod_control::Kind;
 use crate::queue::WorkQueue;
 use plan::Plan;
+
+const DEPLOYMENT: Kind = Kind { group: "apps", version: "v1", resource: "deployments", kind: "Deployment" };
 
 /// Rolls Deployments.
 pub struct DeploymentController;

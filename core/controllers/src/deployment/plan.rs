@@ -9,9 +9,9 @@ use object::value::{at, bool_at, i64_at, list_at, str_at};
 use object::{Result, Value, json};
 use store::Object;
 
+use super::DEPLOYMENT;
 use super::replicasets;
 use crate::context::Context;
-use crate::replicaset::owner_reference;
 
 pub const HASH_LABEL: &str = "pod-template-hash";
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -66,8 +66,7 @@ impl Plan {
             let orphans: Vec<Arc<Object>> =
                 cx.index.uncontrolled(&replicasets(), &namespace).filter_map(|key| cx.get(key)).collect();
             for set in orphans.iter().filter(|s| selector.matches(&s.meta.labels) && s.meta.deletion_timestamp.is_none()) {
-                let patch =
-                    json!({"metadata": {"ownerReferences": [owner_reference(&deployment, "Deployment")], "uid": set.meta.uid}});
+                let patch = json!({"metadata": {"ownerReferences": [DEPLOYMENT.reference(&deployment)], "uid": set.meta.uid}});
                 let name = &set.key.name;
                 sets.push(cx.client().patch(
                     &gvr("apps", "v1", "replicasets"),

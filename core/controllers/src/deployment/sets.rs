@@ -6,10 +6,10 @@ use object::rng::safe_encode;
 use object::value::{self, at, i64_at, str_at};
 use object::{Result, Value, json};
 
+use super::DEPLOYMENT;
 use super::plan::{HASH_LABEL, Plan, REVISION, REVISION_HISTORY, number, same_template};
 use super::status;
 use crate::context::Context;
-use crate::replicaset::owner_reference;
 
 /// Annotations of a Deployment that its ReplicaSets do not take over.
 const NOT_COPIED: [&str; 6] = [
@@ -71,7 +71,7 @@ fn make(cx: &mut Context<'_>, plan: &mut Plan, revision: i64) -> Result<Option<u
         "apiVersion": "apps/v1", "kind": "ReplicaSet",
         "metadata": {
             "name": name, "labels": at(&template, &["metadata", "labels"]).cloned(),
-            "ownerReferences": [owner_reference(&plan.deployment, "Deployment")],
+            "ownerReferences": [DEPLOYMENT.reference(&plan.deployment)],
         },
         "spec": {"replicas": plan.new_set_size(0), "selector": selector, "template": template},
     });

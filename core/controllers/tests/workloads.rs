@@ -1,0 +1,305 @@
+//! Workloads other than Deployments: ReplicationControllers, Jobs, StatefulSets, DaemonSets.
+
+mod support;
+
+use apiserver::{DeleteOptions, UserInfo, gvr};
+use object::{GroupVersionResource, Value, json};
+use support::World;
+
+fn pods() -> GroupVersionResource {
+    gvr("", "v1", "pods")
+}
+
+fn jobs() -> GroupVersionResource {
+    gvr("batch", "v1", "jobs")
+}
+
+fn sets() -> GroupVersionResource {
+    gvr("apps", "v1", "statefulsets")
+}
+
+fn template(app: &str) -> Value {
+    json!({"metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+}
+
+/// Names of the pods there are, in order.
+fn names(world: &World) -> Vec<String> {
+    world.list(&pods()).iter().map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Plays the kubelet for one pod that has come to its end.
+fn end(world: &mut World, name: &str, exit_code: i64) {
+    let mut pod = world.get(&pods(), "default", name).expect("the pod");
+    let phase = if exit_code == 0 { "Succeeded" } else { "Failed" };
+    let terminated = json!({"terminated": {"exitCode": exit_code}});
+    pod["status"] = json!({"phase": phase, "containerStatuses": [{"name": "c", "state": terminated, "image": "i", "imageID": "",
+        "ready": false, "restartCount": 0}]});
+    pod["metadata"].as_object_mut().expect("metadata").remove("resourceVersion");
+    let admin = UserInfo::new("admin", &["system:masters"]);
+    world.api.client(world.now, &admin).update_status(&pods(), "default", name, pod).expect("status");
+    world.settle();
+}
+
+fn job(world: &mut World, spec: Value) {
+    let mut spec = spec;
+    spec["template"] = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
+    world.create(
+        &jobs(),
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "default"}, "spec": spec}),
+    );
+}
+
+fn status(world: &mut World, resource: &GroupVersionResource, name: &str) -> Value {
+    world.get(resource, "default", name).expect("it is there")["status"].clone()
+}
+
+/// Reason of a Job's last condition, `""` while it has none.
+fn reason(world: &mut World) -> String {
+    let status = status(world, &jobs(), "j");
+    let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+    let last = conditions.iter().rfind(|c| c["type"] == "Complete" || c["type"] == "Failed");
+    last.map_or_else(String::new, |c| c["reason"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_replication_controller_keeps_its_pods() {
+    let mut world = World::new();
+    let resource = gvr("", "v1", "replicationcontrollers");
+    let spec = json!({"replicas": 2, "selector": {"app": "rc"}, "template": template("rc")});
+    world.create(&resource, json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "rc", "namespace": "default"}, "spec": spec}));
+    assert_eq!(names(&world).len(), 2);
+    let first = names(&world).remove(0);
+    world.delete(&pods(), "default", &first, &DeleteOptions::default());
+    assert_eq!(names(&world).len(), 2, "one is made in its place");
+    world.delete(&resource, "default", "rc", &DeleteOptions::default());
+    assert_eq!(names(&world).len(), 2, "it leaves its pods behind, as it always has");
+}
+
+/// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#parallel-jobs>
+#[test]
+fn a_job_runs_as_many_pods_as_it_needs() {
+    let mut world = World::new();
+    job(&mut world, json!({"completions": 3, "parallelism": 2}));
+    assert_eq!(names(&world).len(), 2);
+    for done in 1..=3 {
+        let running = world.list(&pods()).into_iter().find(|pod| pod["status"]["phase"] == "Pending").expect("one runs");
+        end(&mut world, running["metadata"]["name"].as_str().expect("a name"), 0);
+        assert_eq!(status(&mut world, &jobs(), "j")["succeeded"], done);
+    }
+    assert_eq!((reason(&mut world).as_str(), names(&world).len()), ("CompletionsReached", 3));
+    let finalizers = world.list(&pods()).iter().filter(|pod| pod["metadata"]["finalizers"].is_array()).count();
+    assert_eq!(finalizers, 0, "what is counted may go");
+}
+
+/// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-backoff-failure-policy>
+#[test]
+fn a_job_gives_up_after_its_limit_of_failures() {
+    let mut world = World::new();
+    job(&mut world, json!({"backoffLimit": 1}));
+    let first = names(&world).remove(0);
+    end(&mut world, &first, 1);
+    assert_eq!(names(&world).len(), 1, "its successor has to wait");
+    world.pass(10);
+    assert_eq!(names(&world).len(), 2);
+    let second = names(&world).into_iter().find(|name| *name != first).expect("another");
+    end(&mut world, &second, 1);
+    assert_eq!((reason(&mut world).as_str(), &status(&mut world, &jobs(), "j")["failed"]), ("BackoffLimitExceeded", &json!(2)));
+}
+
+#[test]
+fn a_job_has_a_deadline_and_a_time_to_live() {
+    let mut world = World::new();
+    job(&mut world, json!({"activeDeadlineSeconds": 30, "ttlSecondsAfterFinished": 60}));
+    world.pass(29);
+    assert_eq!((reason(&mut world).as_str(), names(&world).len()), ("", 1));
+    world.pass(1);
+    assert_eq!((reason(&mut world).as_str(), names(&world).len()), ("DeadlineExceeded", 0));
+    world.pass(61);
+    assert_eq!(world.get(&jobs(), "default", "j"), None);
+}
+
+/// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode>
+#[test]
+fn indexed_jobs_number_their_pods() {
+    let mut world = World::new();
+    job(&mut world, json!({"completions": 4, "parallelism": 2, "completionMode": "Indexed", "backoffLimitPerIndex": 0}));
+    let index = |pod: &Value| {
+        pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"].as_str().unwrap_or_default().to_owned()
+    };
+    let pod_of = |world: &World, wanted: &str| {
+        let found = world.list(&pods()).into_iter().find(|pod| index(pod) == wanted && pod["status"]["phase"] == "Pending");
+        found.map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+    };
+    assert!(pod_of(&world, "0").is_some() && pod_of(&world, "1").is_some() && pod_of(&world, "2").is_none());
+    for (wanted, code) in [("0", 0), ("1", 1), ("2", 0), ("3", 0)] {
+        world.pass(700);
+        let name = pod_of(&world, wanted).unwrap_or_else(|| panic!("a pod of index {wanted}"));
+        end(&mut world, &name, code);
+    }
+    let status = status(&mut world, &jobs(), "j");
+    assert_eq!((&status["completedIndexes"], &status["failedIndexes"]), (&json!("0,2,3"), &json!("1")));
+    assert_eq!(reason(&mut world), "FailedIndexes");
+}
+
+#[test]
+fn a_suspended_job_has_no_pods() {
+    let mut world = World::new();
+    job(&mut world, json!({"parallelism": 2, "completions": 2}));
+    assert_eq!(names(&world).len(), 2);
+    world.patch(&jobs(), "default", "j", json!({"spec": {"suspend": true}}));
+    assert_eq!(names(&world).len(), 0);
+    assert_eq!(status(&mut world, &jobs(), "j")["failed"], Value::Null, "what was stopped did not fail");
+    world.patch(&jobs(), "default", "j", json!({"spec": {"suspend": false}}));
+    assert_eq!(names(&world).len(), 2);
+}
+
+fn stateful_set(world: &mut World, more: Value) {
+    let mut spec =
+        json!({"replicas": 3, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": template("db")});
+    for (key, value) in more.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    world.create(
+        &sets(),
+        json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "namespace": "default"}, "spec": spec}),
+    );
+}
+
+/// <https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#deployment-and-scaling-guarantees>
+#[test]
+fn stateful_pods_start_and_stop_in_order() {
+    let mut world = World::new();
+    stateful_set(&mut world, json!({}));
+    assert_eq!(names(&world), ["db-0"]);
+    world.run_pods();
+    assert_eq!(names(&world), ["db-0", "db-1"]);
+    world.roll();
+    assert_eq!(names(&world), ["db-0", "db-1", "db-2"]);
+    world.patch(&sets(), "default", "db", json!({"spec": {"replicas": 1}}));
+    world.roll();
+    assert_eq!(names(&world), ["db-0"]);
+    let status = status(&mut world, &sets(), "db");
+    assert_eq!((&status["readyReplicas"], &status["currentRevision"]), (&json!(1), &status["updateRevision"]));
+}
+
+#[test]
+fn an_update_of_a_stateful_set_goes_backwards_to_its_partition() {
+    let mut world = World::new();
+    stateful_set(&mut world, json!({"podManagementPolicy": "Parallel"}));
+    world.roll();
+    let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1}});
+    let containers = json!([{"name": "c", "image": "new"}]);
+    world.patch(
+        &sets(),
+        "default",
+        "db",
+        json!({"spec": {"updateStrategy": strategy, "template": {"spec": {"containers": containers}}}}),
+    );
+    world.roll();
+    let images: Vec<Value> = world.list(&pods()).iter().map(|pod| pod["spec"]["containers"][0]["image"].clone()).collect();
+    assert_eq!(images, ["i", "new", "new"]);
+    let first = status(&mut world, &sets(), "db");
+    assert_eq!((&first["updatedReplicas"], &first["currentReplicas"]), (&json!(2), &json!(1)));
+    assert_ne!(first["currentRevision"], first["updateRevision"]);
+    world.patch(&sets(), "default", "db", json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 0}}}}));
+    world.roll();
+    let last = status(&mut world, &sets(), "db");
+    assert_eq!((&last["updatedReplicas"], &last["currentRevision"]), (&json!(3), &last["updateRevision"]));
+    assert_eq!(world.list(&gvr("apps", "v1", "controllerrevisions")).len(), 2);
+}
+
+#[test]
+fn claims_of_a_stateful_set_go_as_its_policy_says() {
+    let mut world = World::new();
+    let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "none",
+        "resources": {"requests": {"storage": "1Gi"}}}});
+    let policy = json!({"whenScaled": "Delete", "whenDeleted": "Retain"});
+    stateful_set(
+        &mut world,
+        json!({"volumeClaimTemplates": [claim], "persistentVolumeClaimRetentionPolicy": policy, "replicas": 2}),
+    );
+    world.roll();
+    let claims = gvr("", "v1", "persistentvolumeclaims");
+    let named =
+        |world: &World| -> Vec<Value> { world.list(&claims).iter().map(|claim| claim["metadata"]["name"].clone()).collect() };
+    assert_eq!(named(&world), ["data-db-0", "data-db-1"]);
+    world.patch(&sets(), "default", "db", json!({"spec": {"replicas": 1}}));
+    world.roll();
+    assert_eq!(named(&world), ["data-db-0"]);
+    world.delete(&sets(), "default", "db", &DeleteOptions::default());
+    world.roll();
+    assert_eq!((named(&world), names(&world)), (vec![json!("data-db-0")], Vec::<String>::new()));
+}
+
+fn node(world: &mut World, name: &str, spec: Value) {
+    let now = world.now.rfc3339();
+    let ready =
+        json!({"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": now, "lastTransitionTime": now});
+    let metadata = json!({"name": name, "labels": {"rack": name}});
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec, "status": {"conditions": [ready]}});
+    world.create(&gvr("", "v1", "nodes"), node);
+}
+
+fn daemon_set(world: &mut World) {
+    let spec = json!({"selector": {"matchLabels": {"app": "d"}}, "template": template("d")});
+    world.create(
+        &gvr("apps", "v1", "daemonsets"),
+        json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "d", "namespace": "default"}, "spec": spec}),
+    );
+}
+
+/// The nodes that daemons are meant for.
+fn placed(world: &World) -> Vec<String> {
+    let path =
+        "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0";
+    let mut on: Vec<String> =
+        world.list(&pods()).iter().filter_map(|pod| Some(pod.pointer(path)?.as_str()?.to_owned())).collect();
+    on.sort();
+    on
+}
+
+/// <https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#how-daemon-pods-are-scheduled>
+#[test]
+fn a_daemon_runs_on_every_node_that_bears_it() {
+    let mut world = World::new();
+    let taint = |key: &str, effect: &str| json!({"taints": [{"key": key, "effect": effect}]});
+    node(&mut world, "a", json!({}));
+    node(&mut world, "b", json!({"unschedulable": true}));
+    node(&mut world, "c", taint("dedicated", "NoSchedule"));
+    daemon_set(&mut world);
+    assert_eq!(placed(&world), ["a", "b"], "a closed node still gets its daemons, a reserved one does not");
+    node(&mut world, "d", json!({}));
+    assert_eq!(placed(&world), ["a", "b", "d"]);
+    world.patch(
+        &gvr("", "v1", "nodes"),
+        "",
+        "a",
+        taint("out", "NoExecute")["taints"].as_array().map_or(json!({}), |t| json!({"spec": {"taints": t}})),
+    );
+    assert_eq!(placed(&world), ["b", "d"]);
+    let status = status(&mut world, &gvr("apps", "v1", "daemonsets"), "d");
+    assert_eq!((&status["desiredNumberScheduled"], &status["currentNumberScheduled"]), (&json!(2), &json!(2)));
+}
+
+#[test]
+fn daemons_are_replaced_one_after_another() {
+    let mut world = World::new();
+    for name in ["a", "b", "c"] {
+        node(&mut world, name, json!({}));
+    }
+    daemon_set(&mut world);
+    world.roll();
+    let containers = json!([{"name": "c", "image": "new"}]);
+    world.patch(
+        &gvr("apps", "v1", "daemonsets"),
+        "default",
+        "d",
+        json!({"spec": {"template": {"spec": {"containers": containers}}}}),
+    );
+    let old = world.list(&pods()).iter().filter(|pod| pod["spec"]["containers"][0]["image"] == "i").count();
+    assert_eq!(old, 2, "one at a time");
+    world.roll();
+    let images: Vec<Value> = world.list(&pods()).iter().map(|pod| pod["spec"]["containers"][0]["image"].clone()).collect();
+    assert_eq!(images, ["new", "new", "new"]);
+    assert_eq!(status(&mut world, &gvr("apps", "v1", "daemonsets"), "d")["updatedNumberScheduled"], 3);
+}
