@@ -39,6 +39,8 @@ pub struct Details {
     pub causes: Vec<Cause>,
     /// When to come back.
     pub retry_after_seconds: u32,
+    /// Where a list that cannot go on as it began can be taken up; it stands in the Status' metadata.
+    pub continue_token: String,
 }
 
 /// One thing that is wrong: `field: what`.
@@ -193,6 +195,7 @@ impl ApiError {
                 })
                 .collect(),
             retry_after_seconds: details.get("retryAfterSeconds").and_then(Value::as_u64).unwrap_or(0).try_into().unwrap_or(0),
+            continue_token: String::new(),
         };
         error
     }
@@ -366,6 +369,9 @@ impl ApiError {
         }
         if !details.is_empty() || self.has_empty_details() {
             status["details"] = Value::Object(details);
+        }
+        if !d.continue_token.is_empty() {
+            status["metadata"]["continue"] = d.continue_token.as_str().into();
         }
         if self.reason != Reason::Unknown {
             status["reason"] = Value::from(self.reason.as_str());

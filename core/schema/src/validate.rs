@@ -10,6 +10,7 @@ mod batch;
 mod config;
 mod container;
 mod errors;
+mod fixed;
 mod metadata;
 mod others;
 mod pod;
@@ -87,8 +88,13 @@ pub fn action(group: &str, kind: &str, object: &Value) -> Vec<Cause> {
 
 /// The rules of a status that somebody reports.
 fn status(errors: &mut Errors, resource: &Resource, object: &Value) {
-    if let ("", "Service") | ("networking.k8s.io", "Ingress") = (&*resource.kind.group, &*resource.kind.kind) {
-        service::load_balancer_status(errors, deep(object, &["status", "loadBalancer"]));
+    match (&*resource.kind.group, &*resource.kind.kind) {
+        ("", "Service") | ("networking.k8s.io", "Ingress") => {
+            service::load_balancer_status(errors, deep(object, &["status", "loadBalancer"]));
+        }
+        ("policy", "PodDisruptionBudget") => fixed::budget_status(errors, object),
+        ("certificates.k8s.io", "CertificateSigningRequest") => fixed::certificate_status(errors, object),
+        _ => {}
     }
 }
 
@@ -104,6 +110,9 @@ fn pod_or_spec(errors: &mut Errors, resource: &Resource, object: &Value, old: &V
 /// The rules of the kind.
 fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&Value>) {
     let e = errors;
+    if let Some(old) = old {
+        unchanged(e, resource, object, old);
+    }
     match (&*resource.kind.group, &*resource.kind.kind) {
         ("", "Pod") => pod::pod(e, object),
         ("", "PodTemplate") => pod::template(e, field(object, "template"), &Path::root("template")),
@@ -139,10 +148,21 @@ fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&V
         ("discovery.k8s.io", "EndpointSlice") => others::endpoint_slice(e, object, old),
         ("node.k8s.io", "RuntimeClass") => others::runtime_class(e, object, old),
         ("storage.k8s.io", "CSIDriver") => others::csi_driver(e, object),
+        ("networking.k8s.io", "ServiceCIDR") => fixed::service_cidr(e, object, old),
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration") => {
             others::webhooks(e, object);
         }
         _ => {}
+    }
+}
+
+/// What may not change of the kind, where that is all there is to its updates.
+fn unchanged(e: &mut Errors, resource: &Resource, object: &Value, old: &Value) {
+    let (group, kind) = (&*resource.kind.group, &*resource.kind.kind);
+    match (group, kind) {
+        ("storage.k8s.io", "CSINode") => fixed::csi_node(e, object, old),
+        ("storage.k8s.io", "VolumeAttributesClass") => fixed::attributes_class(e, object, old),
+        _ => fixed::fields(e, group, kind, object, old),
     }
 }
 

@@ -63,11 +63,7 @@ impl Accept {
             let beta = form != Form::Object && parameter("v") == Some("v1beta1");
             return Ok(Accept { form, encoding, beta });
         }
-        let mut error = ApiError::new(
-            406,
-            Reason::NotAcceptable,
-            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-        );
+        let mut error = not_acceptable();
         if !typed_json {
             error.message = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
                 application/vnd.kubernetes.protobuf, application/json;stream=watch, \
@@ -75,6 +71,11 @@ impl Accept {
                 .to_owned();
         }
         Err(error)
+    }
+
+    /// Reviews and bindings have neither tables nor metadata of their own to show.
+    pub fn whole_objects_only(self) -> Result<Self> {
+        if self.form == Form::Object { Ok(self) } else { Err(not_acceptable()) }
     }
 
     /// Names a table, or a partial object, as it was asked for.
@@ -97,6 +98,14 @@ impl Accept {
             Encoding::Yaml => "application/yaml",
         }
     }
+}
+
+fn not_acceptable() -> Box<ApiError> {
+    ApiError::new(
+        406,
+        Reason::NotAcceptable,
+        "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+    )
 }
 
 #[cfg(test)]

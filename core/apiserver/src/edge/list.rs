@@ -113,7 +113,10 @@ impl ApiServer {
             (self.snapshot_for(version, query.get("resourceVersionMatch"))?, None)
         } else {
             let (revision, namespace, name) = read_continue(token)?;
-            let snapshot = self.store.at(revision).map_err(|_| expired_continue(self.store.revision(), &namespace, &name))?;
+            let snapshot = match revision {
+                Some(revision) => self.store.at(revision).map_err(|_| expired_continue(&namespace, &name))?,
+                None => self.store.snapshot(),
+            };
             (snapshot, Some((namespace, name)))
         };
         Ok(page_of(target, &filter, &snapshot, after, limit))
@@ -175,14 +178,20 @@ fn page_of(target: &Target, filter: &Filter, snapshot: &Snapshot, after: Option<
         Some(last) if rest > 0 => {
             // Kubernetes counts what is left only where no selector is involved.
             let countable = filter.labels.is_empty() && filter.fields.is_empty();
-            (write_continue(revision, &last.key.namespace, &last.key.name), countable.then_some(rest))
+            (
+                write_continue(i64::try_from(revision).unwrap_or(INCONSISTENT), &last.key.namespace, &last.key.name),
+                countable.then_some(rest),
+            )
         }
         _ => (String::new(), None),
     };
     Page { items, revision, next, remaining }
 }
 
-fn write_continue(revision: u64, namespace: &str, name: &str) -> String {
+/// The version of a token whose list goes on with whatever there is now.
+const INCONSISTENT: i64 = -1;
+
+fn write_continue(revision: i64, namespace: &str, name: &str) -> String {
     let start = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
     URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start + "\0"}).to_string())
 }
@@ -190,7 +199,8 @@ fn write_continue(revision: u64, namespace: &str, name: &str) -> String {
 /// Base64 as Go decodes it, which does not mind bits left over at the end.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
-fn read_continue(token: &str) -> Result<(u64, String, String)> {
+/// Version, namespace and name; no version for the present one.
+fn read_continue(token: &str) -> Result<(Option<u64>, String, String)> {
     let invalid = |why: &str| ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
     let bytes = LENIENT.decode(token.trim_end_matches('=')).map_err(|e| invalid(&e.to_string()))?;
     let value: Value = serde_json::from_slice(&bytes).map_err(|_| {
@@ -201,8 +211,9 @@ fn read_continue(token: &str) -> Result<(u64, String, String)> {
     if str_at(&value, &["v"]) != "meta.k8s.io/v1" {
         return Err(invalid(&format!("server does not recognize this encoded version {:?}", str_at(&value, &["v"]))));
     }
-    let revision = value.get("rv").and_then(Value::as_u64).filter(|rv| *rv > 0);
+    let revision = value.get("rv").and_then(Value::as_i64).filter(|rv| *rv > 0 || *rv == INCONSISTENT);
     let revision = revision.ok_or_else(|| invalid("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"))?;
+    let revision = u64::try_from(revision).ok();
     let start = str_at(&value, &["start"]).trim_end_matches('\0');
     if start.is_empty() {
         return Err(invalid("encoded start key empty (version meta.k8s.io/v1)"));
@@ -212,12 +223,13 @@ fn read_continue(token: &str) -> Result<(u64, String, String)> {
 }
 
 /// 410 for a page token whose revision is gone; it offers to go on at the current one, with what that may miss.
-fn expired_continue(now: u64, namespace: &str, name: &str) -> Box<ApiError> {
-    let _ = write_continue(now, namespace, name);
-    ApiError::expired(
+fn expired_continue(namespace: &str, name: &str) -> Box<ApiError> {
+    let mut error = ApiError::expired(
         "The provided continue parameter is too old to display a consistent list result. You can start a new list without \
          the continue parameter, or use the continue token in this response to retrieve the remainder of the results. \
          Continuing with the provided token results in an inconsistent list - objects that were created, modified, or \
          deleted between the time the first chunk was returned and now may show up in the list.",
-    )
+    );
+    error.details.continue_token = write_continue(INCONSISTENT, namespace, name);
+    error
 }

@@ -33,7 +33,10 @@ impl ApiServer {
         }
         let target = Target::new(resource, &namespace, &name, &subresource);
         let verb = verb(&request.method, &target, watch || name.is_empty() && query.flag("watch"))?;
-        let accept = Accept::negotiate(header(request, "accept").unwrap_or_default())?;
+        let mut accept = Accept::negotiate(header(request, "accept").unwrap_or_default())?;
+        if strategy::review::is_review(&target.resource) || strategy::subresource::is_binding(&target.resource) {
+            accept = accept.whole_objects_only()?;
+        }
         let include = Include::parse(query.get("includeObject"), accept.form)?;
         let edge = Edge { request, user, query, target: &target, accept, include, now };
         match verb {

@@ -137,6 +137,9 @@ pub fn prepare_for_update(
             Some(status) => value::set(new, &["status"], status),
             None => drop(value::remove(new, &["status"])),
         }
+        if certificates::is_request(resource) {
+            certificates::prepare_for_status(old, new);
+        }
         // A pod's class follows from its spec, whoever writes the status.
         if (&*resource.gvr.group, &*resource.gvr.resource) == ("", "pods")
             && let Some(class) = at(old, &["status", "qosClass"])
@@ -150,6 +153,9 @@ pub fn prepare_for_update(
             Some(status) => value::set(new, &["status"], status.clone()),
             None => drop(value::remove(new, &["status"])),
         }
+    }
+    if certificates::is_request(resource) {
+        value::set(new, &["spec"], old.get("spec").cloned().unwrap_or_default());
     }
     if subresource != "finalize" && &*resource.gvr.resource == "namespaces" && resource.gvr.group.is_empty() {
         value::set(new, &["spec", "finalizers"], value::list_at(old, &["spec", "finalizers"]).to_vec());

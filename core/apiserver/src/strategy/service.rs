@@ -20,12 +20,10 @@ fn services() -> GroupResource {
 /// Gives a Service what its type needs. `old` is the Service before an update.
 pub fn allocate(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> Result<()> {
     let kind = str_at(service, &["spec", "type"]).to_owned();
+    if let Some(old) = old {
+        drop_type_dependent(old, service);
+    }
     if kind == "ExternalName" {
-        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-            if old.is_some_and(|o| at(o, &["spec", field]) == at(service, &["spec", field])) {
-                value::remove(service, &["spec", field]);
-            }
-        }
         return Ok(());
     }
     families(service)?;
@@ -33,12 +31,37 @@ pub fn allocate(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -
     health_check_port(api, service);
     if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
         node_ports(api, old, service)?;
-    } else if old.is_some_and(|o| matches!(str_at(o, &["spec", "type"]), "NodePort" | "LoadBalancer")) {
-        let mut ports = list_at(service, &["spec", "ports"]).to_vec();
-        ports.iter_mut().for_each(|p| drop(value::remove(p, &["nodePort"])));
-        value::set(service, &["spec", "ports"], ports);
     }
     Ok(())
+}
+
+/// Fields that go with a type, and which types those are.
+const OF_TYPES: [(&str, &[&str]); 8] = [
+    ("clusterIP", &["ClusterIP", "LoadBalancer", "NodePort"]),
+    ("clusterIPs", &["ClusterIP", "LoadBalancer", "NodePort"]),
+    ("ipFamilies", &["ClusterIP", "LoadBalancer", "NodePort"]),
+    ("ipFamilyPolicy", &["ClusterIP", "LoadBalancer", "NodePort"]),
+    ("externalTrafficPolicy", &["LoadBalancer", "NodePort"]),
+    ("healthCheckNodePort", &["LoadBalancer"]),
+    ("allocateLoadBalancerNodePorts", &["LoadBalancer"]),
+    ("loadBalancerClass", &["LoadBalancer"]),
+];
+
+/// A Service that changes its type loses what its former type gave it, unless the client says something else of it.
+fn drop_type_dependent(old: &Value, new: &mut Value) {
+    let (before, after) = (str_at(old, &["spec", "type"]), str_at(new, &["spec", "type"]).to_owned());
+    for (name, types) in OF_TYPES {
+        let lost = types.contains(&before) && !types.contains(&after.as_str());
+        if lost && at(old, &["spec", name]) == at(new, &["spec", name]) {
+            value::remove(new, &["spec", name]);
+        }
+    }
+    let on_nodes = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
+    if on_nodes(before) && !on_nodes(&after) {
+        let mut ports = list_at(new, &["spec", "ports"]).to_vec();
+        ports.iter_mut().for_each(|p| drop(value::remove(p, &["nodePort"])));
+        value::set(new, &["spec", "ports"], ports);
+    }
 }
 
 fn cluster_ip(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod admission;
 mod aggregation;
+mod conformance;
 mod coverage;
 mod create;
 mod custom;

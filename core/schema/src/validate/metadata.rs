@@ -135,6 +135,7 @@ fn name_rule(group: &str, kind: &str) -> fn(&str) -> Vec<String> {
         ("", "Service") => names::dns1035_label,
         ("batch", "CronJob") => cron_job_name,
         ("rbac.authorization.k8s.io", _) | ("apiregistration.k8s.io", _) => names::path_segment,
+        ("networking.k8s.io", "IPAddress") => super::fixed::address_name,
         _ => names::dns1123_subdomain,
     }
 }

@@ -76,7 +76,29 @@ fn identity(e: &mut Errors, spec: &Value, path: &Path<'_>) {
     e.one_of_if_any(&path.child("preemptionPolicy"), field(spec, "preemptionPolicy"), &["PreemptLowerPriority", "Never"]);
 }
 
+/// Kernel parameters: dots and slashes part them into words.
+fn sysctls(e: &mut Errors, sysctls: &Value, path: &Path<'_>) {
+    const SHAPE: &str = "must have at most 253 characters and match regex \
+        ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
+    let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let word =
+        |word: &str| word.starts_with(outer) && word.ends_with(outer) && word.chars().all(|c| outer(c) || matches!(c, '-' | '_'));
+    let mut seen = std::collections::BTreeSet::new();
+    for (i, sysctl) in items(sysctls).iter().enumerate() {
+        let at = path.index(i);
+        let name = text(field(sysctl, "name"));
+        if name.is_empty() {
+            e.required(&at.child("name"), "");
+        } else if name.len() > 253 || !name.split(['.', '/']).all(word) {
+            e.invalid(&at.child("name"), &name.into(), SHAPE);
+        } else if !seen.insert(name) {
+            e.duplicate(&at.child("name"), &name.into());
+        }
+    }
+}
+
 fn security_context(e: &mut Errors, context: &Value, path: &Path<'_>) {
+    sysctls(e, field(context, "sysctls"), &path.child("sysctls"));
     for key in ["fsGroup", "runAsUser", "runAsGroup"] {
         let value = field(context, key);
         if value.as_i64().is_some_and(|id| !(0..=i64::from(i32::MAX)).contains(&id)) {

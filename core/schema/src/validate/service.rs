@@ -68,6 +68,18 @@ pub(super) fn service(e: &mut Errors, object: &Value, old: Option<&Value>) {
             }
         }
     }
+    let class = field(spec, "loadBalancerClass");
+    if let Some(before) = old.map(|old| field(old, "spec")).filter(|before| text(field(before, "type")) == "LoadBalancer")
+        && kind == "LoadBalancer"
+        && class != field(before, "loadBalancerClass")
+    {
+        e.invalid(&path.child("loadBalancerClass"), class, "may not change once set");
+    }
+    if kind == "LoadBalancer" && !class.is_null() {
+        e.name(&path.child("loadBalancerClass"), text(class), names::qualified_name);
+    } else if !class.is_null() {
+        e.forbidden(&path.child("loadBalancerClass"), "may only be used when `type` is 'LoadBalancer'");
+    }
     let mut seen = BTreeSet::new();
     for (i, port) in ports.iter().enumerate() {
         service_port(e, port, ports.len() > 1, &mut seen, &list.index(i));
