@@ -78,6 +78,8 @@ fn end_to_end() -> Result<()> {
     if !shell::has("kubectl") {
         bail!("kubectl is missing: install it (Kubernetes' own, 1.32 or later) and put it on the path");
     }
+    need("prometheus", "prometheus")?;
+    need("python3", "python3-venv")?;
     run_command(
         cargo(["test", "--quiet", "--release", "-p", "wasmkube-tests", "-p", "wasmkube-test-operator", "--", "--test-threads=1"])
             .env("WASMKUBE_HOME", shell::dist()),
@@ -86,18 +88,18 @@ fn end_to_end() -> Result<()> {
 
 /// The page in a real browser.
 fn browser() -> Result<()> {
-    need_chromium()?;
+    need("chromium", "chromium")?;
     web::browser_test(&shell::dist().join("web"))
 }
 
-/// Chromium, installed from Debian's packages where that is possible without asking.
-fn need_chromium() -> Result<()> {
-    if shell::has("chromium") {
+/// A program, installed from Debian's packages where that is possible without asking.
+fn need(program: &str, package: &str) -> Result<()> {
+    if shell::has(program) {
         return Ok(());
     }
     if shell::has("apt-get") && std::env::var_os("CI").is_some() {
         run_command(Command::new("apt-get").args(["update", "-qq"]))?;
-        return run_command(Command::new("apt-get").args(["install", "-y", "-qq", "--no-install-recommends", "chromium"]));
+        return run_command(Command::new("apt-get").args(["install", "-y", "-qq", "--no-install-recommends", package]));
     }
-    bail!("chromium is missing: `apt-get install chromium` (or set CI=true to have it installed)");
+    bail!("{program} is missing: `apt-get install {package}` (or set CI=true to have it installed)");
 }
