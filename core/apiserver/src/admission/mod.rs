@@ -3,9 +3,11 @@
 //!
 //! <https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/>
 
+mod certificates;
 mod limit_ranger;
 mod matching;
 mod namespace;
+mod node_restriction;
 mod pod;
 mod pod_security;
 mod policy;
@@ -18,7 +20,7 @@ use object::{Result, Value};
 
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
-use crate::write::{DeleteOptions, Target, WriteOptions};
+use crate::write::{DeleteOptions, Target, Write, WriteOptions};
 
 /// What is done to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,18 +112,24 @@ const fn plugin(name: &'static str, mutate: Option<Mutate>, validate: Option<Val
 }
 
 /// The plugins that are on by default, in their order.
-const PLUGINS: [Plugin; 15] = [
+const PLUGINS: [Plugin; 21] = [
     plugin("NamespaceLifecycle", Some(namespace::lifecycle), None),
     plugin("LimitRanger", Some(limit_ranger::mutate), Some(limit_ranger::validate)),
     plugin("ServiceAccount", Some(pod::service_account), None),
+    plugin("NodeRestriction", None, Some(node_restriction::validate)),
     plugin("TaintNodesByCondition", Some(pod::taint_nodes_by_condition), None),
     plugin("PodSecurity", None, Some(pod_security::validate)),
     plugin("Priority", Some(pod::priority), None),
     plugin("DefaultTolerationSeconds", Some(pod::default_toleration_seconds), None),
     plugin("DefaultStorageClass", Some(storage::default_class), None),
     plugin("StorageObjectInUseProtection", Some(storage::in_use_protection), None),
+    plugin("PersistentVolumeClaimResize", None, Some(storage::claim_resize)),
     plugin("RuntimeClass", Some(runtime_class::mutate), None),
+    plugin("CertificateApproval", None, Some(certificates::approval)),
+    plugin("CertificateSigning", None, Some(certificates::signing)),
+    plugin("CertificateSubjectRestriction", None, Some(certificates::subject)),
     plugin("DefaultIngressClass", Some(storage::default_ingress_class), None),
+    plugin("PodTopologyLabels", Some(pod::topology_labels), None),
     plugin("MutatingAdmissionWebhook", Some(webhook::mutate), None),
     plugin("ValidatingAdmissionPolicy", None, Some(policy::validate)),
     plugin("ValidatingAdmissionWebhook", None, Some(webhook::validate)),
@@ -158,6 +166,15 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
     Ok(())
 }
 
+/// Both phases for what is posted to a subresource: a Binding, an Eviction, a TokenRequest.
+pub fn action(api: &mut ApiServer, write: &Write<'_>, body: &mut Value) -> Result<()> {
+    let Write { target, user, options, .. } = *write;
+    let options = Options::Write(options);
+    let attributes = Attributes { operation: Operation::Create, target, name: &target.name, user, old: None, options };
+    mutate(api, &attributes, body)?;
+    validate(api, &attributes, body)
+}
+
 /// The mutating phase of a deletion, which has no object that could be changed.
 pub fn delete(api: &mut ApiServer, attributes: &Attributes<'_>) -> Result<()> {
     namespace::delete(attributes.target)?;
@@ -190,6 +207,7 @@ mod tests {
             "CertificateSigning",
             "CertificateSubjectRestriction",
             "DefaultIngressClass",
+            "PodTopologyLabels",
             "MutatingAdmissionPolicy",
             "MutatingAdmissionWebhook",
             "ValidatingAdmissionPolicy",

@@ -131,6 +131,30 @@ pub fn default_toleration_seconds(_api: &mut ApiServer, attributes: &Attributes<
     Ok(())
 }
 
+/// PodTopologyLabels: a pod says in which zone and region its node is, from the moment it has one.
+pub fn topology_labels(api: &mut ApiServer, attributes: &Attributes<'_>, object: &mut Value) -> Result<()> {
+    if !attributes.is_part_of("", "pods") || attributes.operation != Operation::Create {
+        return Ok(());
+    }
+    let node = match attributes.target.subresource.as_str() {
+        "" => str_at(object, &["spec", "nodeName"]),
+        "binding" if str_at(object, &["target", "kind"]) == "Node" => str_at(object, &["target", "name"]),
+        _ => return Ok(()),
+    };
+    if node.is_empty() {
+        return Ok(());
+    }
+    let Some(node) = api.store.get(&Key::new(&GroupResource::new("", "nodes"), "", node)) else { return Ok(()) };
+    for label in ["topology.kubernetes.io/zone", "topology.kubernetes.io/region"] {
+        if let Some(value) = node.meta.labels.get(label)
+            && at(object, &["metadata", "labels", label]).is_none()
+        {
+            value::set(object, &["metadata", "labels", label], value.as_str());
+        }
+    }
+    Ok(())
+}
+
 /// TaintNodesByCondition: a new node takes no pods until it has said that it is ready.
 pub fn taint_nodes_by_condition(_api: &mut ApiServer, attributes: &Attributes<'_>, node: &mut Value) -> Result<()> {
     if !attributes.is("", "nodes") || attributes.operation != Operation::Create {

@@ -1,7 +1,9 @@
 //! Classes that are filled in where none is named, and what keeps storage from being deleted while it is used.
 
-use object::value::{self, at, list_at, str_at};
+use object::quantity::Quantity;
+use object::value::{self, at, bool_at, list_at, str_at};
 use object::{GroupResource, Result, Value};
+use store::Key;
 
 use super::{Attributes, Operation};
 use crate::server::ApiServer;
@@ -42,6 +44,29 @@ fn default_of(api: &ApiServer, group: &str, resource: &str, annotation: &str) ->
         (std::cmp::Reverse(created), str_at(class, &["metadata", "name"]).to_owned())
     });
     newest.map(|class| str_at(&class, &["metadata", "name"]).to_owned())
+}
+
+/// PersistentVolumeClaimResize: a claim grows only where its class says that volumes can.
+pub fn claim_resize(api: &mut ApiServer, attributes: &Attributes<'_>, claim: &Value) -> Result<()> {
+    let Some(old) = attributes.old.filter(|_| attributes.is("", "persistentvolumeclaims")) else { return Ok(()) };
+    let size = |claim: &Value| {
+        at(claim, &["spec", "resources", "requests", "storage"]).and_then(Quantity::from_json).map_or(0, |q| q.value())
+    };
+    if attributes.operation != Operation::Update || size(claim) <= size(old) {
+        return Ok(());
+    }
+    let class = |claim: &Value| {
+        let said = object::meta::annotation(claim, "volume.beta.kubernetes.io/storage-class");
+        said.unwrap_or(str_at(claim, &["spec", "storageClassName"])).to_owned()
+    };
+    let classes = GroupResource::new("storage.k8s.io", "storageclasses");
+    let same = class(claim) == class(old);
+    let stored = api.store.get(&Key::new(&classes, "", &class(claim))).filter(|_| same);
+    if stored.is_some_and(|class| bool_at(&class.value(), &["allowVolumeExpansion"])) {
+        return Ok(());
+    }
+    let why = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize";
+    Err(attributes.forbidden(why))
 }
 
 /// StorageObjectInUseProtection: claims and volumes carry a finalizer that a controller takes away when nothing uses them.

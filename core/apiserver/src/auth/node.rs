@@ -88,6 +88,22 @@ impl View for PodRefs {
     }
 }
 
+/// What of the API a pod refers to that one without an API server cannot have.
+pub fn referenced(pod: &Value) -> Option<&'static str> {
+    let refs = PodRefs::of(pod);
+    let bundle = |source: &Value| source.get("clusterTrustBundle").is_some();
+    let volumes = || list_at(pod, &["spec", "volumes"]).iter();
+    let found = [
+        (!refs.service_account.is_empty(), "a service account"),
+        (!refs.secrets.is_empty(), "secrets"),
+        (!refs.config_maps.is_empty(), "configmaps"),
+        (volumes().any(|volume| list_at(volume, &["projected", "sources"]).iter().any(bundle)), "clustertrustbundles"),
+        (volumes().any(|volume| volume.get("persistentVolumeClaim").is_some()), "persistentvolumeclaims"),
+        (!list_at(pod, &["spec", "resourceClaims"]).is_empty(), "resourceclaims"),
+    ];
+    found.into_iter().find(|(there, _)| *there).map(|(_, what)| what)
+}
+
 /// Judges what a kubelet wants; `None` for everybody else.
 pub fn authorize(api: &ApiServer, user: &UserInfo, wanted: &Attributes<'_>) -> Option<Decision> {
     let node = node_of(user)?;

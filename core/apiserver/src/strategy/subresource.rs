@@ -5,6 +5,7 @@ use object::{ApiError, Cause, Reason, Result, Value, json};
 use schema::Resource;
 
 use super::eviction;
+use crate::admission;
 use crate::auth;
 use crate::client::gvr;
 use crate::server::ApiServer;
@@ -13,6 +14,11 @@ use crate::write::{Target, Write};
 /// Dispatches a POST to a subresource.
 pub fn create(api: &mut ApiServer, write: &Write<'_>, body: Value) -> Result<Value> {
     let target = write.target;
+    let mut body = body;
+    match (&*target.resource.gvr.resource, target.subresource.as_str()) {
+        ("pods", "binding" | "eviction") | ("serviceaccounts", "token") => admission::action(api, write, &mut body)?,
+        _ => {}
+    }
     match (&*target.resource.gvr.resource, target.subresource.as_str()) {
         ("pods", "binding") => bind(api, write, &body),
         ("pods", "eviction") => eviction::evict(api, write, &body),
@@ -30,7 +36,9 @@ pub fn is_binding(resource: &Resource) -> bool {
 pub fn create_binding(api: &mut ApiServer, write: &Write<'_>, body: &Value) -> Result<Value> {
     let pods = api.resource(&gvr("", "v1", "pods"))?;
     let target = Target::new(pods, &write.target.namespace, str_at(body, &["metadata", "name"]), "binding");
-    bind(api, &Write { target: &target, ..*write }, body)
+    let (write, mut body) = (Write { target: &target, ..*write }, body.clone());
+    admission::action(api, &write, &mut body)?;
+    bind(api, &write, &body)
 }
 
 fn check_binding(target: &Target, body: &Value) -> Result<()> {
@@ -75,6 +83,12 @@ fn bind(api: &mut ApiServer, write: &Write<'_>, body: &Value) -> Result<Value> {
     value::set(&mut pod, &["spec", "nodeName"], str_at(body, &["target", "name"]));
     if let Some(more) = at(body, &["metadata", "annotations"]).and_then(Value::as_object) {
         value::object_at(&mut pod, &["metadata", "annotations"]).extend(more.clone());
+    }
+    if let Some(more) = at(body, &["metadata", "labels"]).and_then(Value::as_object) {
+        let labels = value::object_at(&mut pod, &["metadata", "labels"]);
+        for (key, value) in more {
+            labels.entry(key.clone()).or_insert_with(|| value.clone());
+        }
     }
     // Where it was to go is no longer of interest.
     value::remove(&mut pod, &["status", "nominatedNodeName"]);

@@ -8,6 +8,7 @@ mod create;
 mod custom;
 mod delete;
 mod list;
+mod nodes;
 mod nonsense;
 mod operators;
 mod watch;
