@@ -93,6 +93,9 @@ struct Up {
     /// Where changes are kept.
     #[arg(long, value_enum, default_value_t)]
     journal: JournalKind,
+    /// Which objects are kept encrypted and with which keys, as kube-apiserver's option of this name.
+    #[arg(long, value_name = "FILE")]
+    encryption_provider_config: Option<PathBuf>,
 }
 
 /// Does what the arguments say.
@@ -168,6 +171,7 @@ fn up(arguments: Up) -> Result<()> {
         scheduler: !arguments.disable_scheduler,
         engine: arguments.engine,
         journal: arguments.journal,
+        encryption: arguments.encryption_provider_config,
         install,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;

@@ -17,6 +17,7 @@ use crate::driver::{self, Driver};
 use crate::engine::{self, Kind};
 use crate::front::{self, Front};
 use crate::install::Install;
+use crate::journal::encryption::{Encrypted, Plain};
 use crate::journal::{Journal, disk::Disk, memory::Memory};
 use crate::node::{self, NodeConfig};
 use crate::pki::{self, Pki};
@@ -105,6 +106,8 @@ pub struct Options {
     pub engine: Kind,
     /// Where changes are kept.
     pub journal: JournalKind,
+    /// Which objects are kept encrypted: a file with an EncryptionConfiguration.
+    pub encryption: Option<PathBuf>,
     /// Where the parts of the program are.
     pub install: Install,
 }
@@ -241,9 +244,13 @@ fn local(address: SocketAddr) -> SocketAddr {
 }
 
 fn journal(options: &Options) -> Result<Box<dyn Journal>> {
-    Ok(match options.journal {
+    let below: Box<dyn Journal> = match options.journal {
         JournalKind::Redb => Box::new(Disk::open(&options.data_dir.join("journal.redb"))?),
         JournalKind::Memory => Box::new(Memory::default()),
+    };
+    Ok(match &options.encryption {
+        Some(file) => Box::new(Encrypted::open(below, file)?),
+        None => Box::new(Plain(below)),
     })
 }
 

@@ -44,6 +44,7 @@ async fn start(dir: &Dir, journal: JournalKind) -> Result<Server> {
         scheduler: true,
         engine: Kind::Native,
         journal,
+        encryption: None,
         install: Install::at(dir.0.join("home")),
     })
     .await

@@ -4,6 +4,7 @@
 //! recovery are the [driver](crate::driver)'s; an engine here only stores.
 
 pub mod disk;
+pub mod encryption;
 pub mod memory;
 
 use cluster::Record;
