@@ -160,6 +160,8 @@ fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&V
 fn unchanged(e: &mut Errors, resource: &Resource, object: &Value, old: &Value) {
     let (group, kind) = (&*resource.kind.group, &*resource.kind.kind);
     match (group, kind) {
+        ("", "Node") => fixed::node(e, object, old),
+        ("", "PersistentVolume") => fixed::volume(e, object, old),
         ("storage.k8s.io", "CSINode") => fixed::csi_node(e, object, old),
         ("storage.k8s.io", "VolumeAttributesClass") => fixed::attributes_class(e, object, old),
         _ => fixed::fields(e, group, kind, object, old),

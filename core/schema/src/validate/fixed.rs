@@ -11,7 +11,7 @@ use super::{deep, field};
 type Fixed = (&'static [&'static str], &'static str);
 
 /// Group, kind, and the fields that stay as they were made.
-const FIELDS: [(&str, &str, &[Fixed]); 6] = [
+const FIELDS: [(&str, &str, &[Fixed]); 9] = [
     ("apps", "ControllerRevision", &[(&["data"], "data")]),
     (
         "storage.k8s.io",
@@ -23,6 +23,17 @@ const FIELDS: [(&str, &str, &[Fixed]); 6] = [
     ),
     ("storage.k8s.io", "CSIStorageCapacity", &[(&["nodeTopology"], "nodeTopology"), (&["storageClassName"], "storageClassName")]),
     ("storage.k8s.io", "VolumeAttachment", &[(&["spec"], "spec")]),
+    ("resource.k8s.io", "ResourceClaim", &[(&["spec"], "spec")]),
+    ("resource.k8s.io", "ResourceClaimTemplate", &[(&["spec"], "spec")]),
+    (
+        "resource.k8s.io",
+        "ResourceSlice",
+        &[
+            (&["spec", "driver"], "spec.driver"),
+            (&["spec", "pool", "name"], "spec.pool.name"),
+            (&["spec", "nodeName"], "spec.nodeName"),
+        ],
+    ),
     ("networking.k8s.io", "IPAddress", &[(&["spec", "parentRef"], "spec.parentRef")]),
     // Through this group events may gain a series, and nothing else. Their fields bear the names in which they are stored.
     (
@@ -50,6 +61,55 @@ pub(super) fn fields(e: &mut Errors, group: &str, kind: &str, new: &Value, old: 
     let of_kind = FIELDS.iter().filter(|(of, named, _)| (*of, *named) == (group, kind));
     for (path, shown) in of_kind.flat_map(|(_, _, fields)| fields.iter()) {
         e.immutable(&Path::root(shown), deep(new, path), deep(old, path));
+    }
+}
+
+/// A node's addresses for pods, and its name at its provider, are given once.
+pub(super) fn node(e: &mut Errors, new: &Value, old: &Value) {
+    let spec = Path::root("spec");
+    for (key, name) in [("podCIDRs", "podCIDR"), ("providerID", "providerID")] {
+        let (before, after) = (deep(old, &["spec", key]), deep(new, &["spec", key]));
+        let given = !items(before).is_empty() || !text(before).is_empty();
+        if given && before != after {
+            e.forbidden(&spec.child(key), &format!("node updates may not change {name} except from \"\" to valid"));
+        }
+    }
+}
+
+/// Everything else in a volume's spec says what the volume is.
+const ABOUT_VOLUMES: [&str; 9] = [
+    "accessModes",
+    "capacity",
+    "claimRef",
+    "mountOptions",
+    "nodeAffinity",
+    "persistentVolumeReclaimPolicy",
+    "storageClassName",
+    "volumeAttributesClassName",
+    "volumeMode",
+];
+
+/// A volume stays what and where it is.
+pub(super) fn volume(e: &mut Errors, new: &Value, old: &Value) {
+    let source = |object: &Value| {
+        let mut spec = field(object, "spec").clone();
+        if let Some(map) = spec.as_object_mut() {
+            map.retain(|key, _| !ABOUT_VOLUMES.contains(&key.as_str()));
+        }
+        // A secret for growing may come later.
+        if deep(old, &["spec", "csi", "controllerExpandSecretRef"]).is_null() {
+            object::value::remove(&mut spec, &["csi", "controllerExpandSecretRef"]);
+        }
+        spec
+    };
+    if source(new) != source(old) {
+        let spec = Path::root("spec");
+        e.forbidden(&spec.child("persistentvolumesource"), "spec.persistentvolumesource is immutable after creation");
+    }
+    e.immutable(&Path::root("volumeMode"), deep(new, &["spec", "volumeMode"]), deep(old, &["spec", "volumeMode"]));
+    let affinity = deep(old, &["spec", "nodeAffinity"]);
+    if !affinity.is_null() {
+        e.immutable(&Path::root("nodeAffinity"), deep(new, &["spec", "nodeAffinity"]), affinity);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod network;
 mod objects;
+mod updates;
 mod workloads;
 
 use object::{Value, json};
