@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use object::quantity::Quantity;
+use object::scheduling::pod_quantities;
 use object::value::{self, at, list_at, str_at};
 use object::{GroupResource, Result, Value};
 
@@ -92,7 +93,8 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
                     }
                 }
                 ("Pod", true) => {
-                    let (requests, limits) = (pod_total(object, "requests"), pod_total(object, "limits"));
+                    let spec = object.get("spec").unwrap_or(&Value::Null);
+                    let (requests, limits) = (pod_quantities(spec, "requests"), pod_quantities(spec, "limits"));
                     check(item, &requests, &limits, true, &mut wrong);
                 }
                 ("PersistentVolumeClaim", false) => {
@@ -109,25 +111,6 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
         }
     }
     Ok(())
-}
-
-/// The sum over a pod's containers, or the greatest init container where that is more.
-fn pod_total(pod: &Value, kind: &str) -> Amounts {
-    let mut total = Amounts::new();
-    for container in list_at(pod, &["spec", "containers"]) {
-        for (name, amount) in amounts(at(container, &["resources", kind])) {
-            let sum = total.get(&name).map_or(amount, |there| *there + amount);
-            total.insert(name, sum);
-        }
-    }
-    for container in list_at(pod, &["spec", "initContainers"]) {
-        for (name, amount) in amounts(at(container, &["resources", kind])) {
-            if total.get(&name).is_none_or(|there| *there < amount) {
-                total.insert(name, amount);
-            }
-        }
-    }
-    total
 }
 
 fn check(item: &Value, requests: &Amounts, limits: &Amounts, has_limits: bool, wrong: &mut Vec<String>) {

@@ -13,6 +13,7 @@ mod pod_security;
 mod policy;
 pub mod quota;
 mod runtime_class;
+mod service_account;
 mod storage;
 pub(crate) mod webhook;
 
@@ -115,7 +116,7 @@ const fn plugin(name: &'static str, mutate: Option<Mutate>, validate: Option<Val
 const PLUGINS: [Plugin; 21] = [
     plugin("NamespaceLifecycle", Some(namespace::lifecycle), None),
     plugin("LimitRanger", Some(limit_ranger::mutate), Some(limit_ranger::validate)),
-    plugin("ServiceAccount", Some(pod::service_account), None),
+    plugin("ServiceAccount", Some(pod::service_account), Some(service_account::validate)),
     plugin("NodeRestriction", None, Some(node_restriction::validate)),
     plugin("TaintNodesByCondition", Some(pod::taint_nodes_by_condition), None),
     plugin("PodSecurity", None, Some(pod_security::validate)),

@@ -9,6 +9,8 @@ use store::Key;
 use super::{Attributes, Operation};
 use crate::server::ApiServer;
 
+mod existing;
+
 const PREFIX: &str = "pod-security.kubernetes.io/";
 
 /// The standards, from everything to little.
@@ -44,7 +46,11 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
         return Ok(());
     }
     if attributes.is("", "namespaces") {
-        return namespace_labels(attributes, object);
+        namespace_labels(attributes, object)?;
+        if attributes.operation == Operation::Update {
+            existing::warn(api, attributes, object);
+        }
+        return Ok(());
     }
     let is_pod = attributes.is_part_of("", "pods");
     let Some((metadata, spec)) = pod_of(attributes, object) else { return Ok(()) };

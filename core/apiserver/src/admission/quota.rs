@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use object::quantity::Quantity;
+use object::scheduling::pod_quantities;
 use object::value::{at, i64_at, list_at, str_at};
 use object::{GroupResource, Result, Value};
 use store::{Key, Object, Store, View};
@@ -47,6 +48,8 @@ struct Counted {
     pod: Usage,
     pod_scopes: BTreeSet<&'static str>,
     priority_class: String,
+    /// The VolumeAttributesClasses that a claim has, asks for or is on its way to.
+    attribute_classes: BTreeSet<String>,
     service: Usage,
     claim: Usage,
 }
@@ -61,7 +64,9 @@ impl View for Counted {
                 ..Counted::default()
             },
             "Service" => Counted { service: service_usage(object), ..Counted::default() },
-            "PersistentVolumeClaim" => Counted { claim: claim_usage(object), ..Counted::default() },
+            "PersistentVolumeClaim" => {
+                Counted { claim: claim_usage(object), attribute_classes: attribute_classes(object), ..Counted::default() }
+            }
             _ => Counted::default(),
         }
     }
@@ -83,8 +88,13 @@ impl Counted {
         usage
     }
 
-    fn in_scope(&self, quota: &Value) -> bool {
-        let has = |scope: &str| self.pod_scopes.contains(scope);
+    /// Whether a quota's scopes take in an object of this resource; most resources are in no scope at all.
+    fn in_scope(&self, quota: &Value, resource: &GroupResource) -> bool {
+        let claims = self.attribute_classes.len();
+        let has = |scope: &str| match scope {
+            "VolumeAttributesClass" => claims > 0,
+            scope => is_pods(resource) && self.pod_scopes.contains(scope),
+        };
         let plain = list_at(quota, &["spec", "scopes"]).iter().filter_map(Value::as_str).all(has);
         let selected = list_at(quota, &["spec", "scopeSelector", "matchExpressions"]).iter().all(|expression| {
             let values = list_at(expression, &["values"]);
@@ -93,12 +103,31 @@ impl Counted {
                 ("PriorityClass", "In") => values.iter().any(|value| value == class.as_str()),
                 ("PriorityClass", "NotIn") => !class.is_empty() && !values.iter().any(|value| value == class.as_str()),
                 ("PriorityClass", "Exists") => !class.is_empty(),
-                ("PriorityClass", _) => class.is_empty(),
+                ("PriorityClass", _) => is_pods(resource) && class.is_empty(),
+                ("VolumeAttributesClass", operator) => {
+                    let listed = self.attribute_classes.iter().any(|class| values.iter().any(|value| value == class.as_str()));
+                    is_claims(resource)
+                        && match operator {
+                            "In" => listed,
+                            "NotIn" => claims > 0 && !listed,
+                            "Exists" => claims > 0,
+                            _ => claims == 0,
+                        }
+                }
                 (scope, _) => has(scope),
             }
         });
         plain && selected
     }
+}
+
+fn attribute_classes(claim: &Value) -> BTreeSet<String> {
+    let paths: [&[&str]; 3] = [
+        &["spec", "volumeAttributesClassName"],
+        &["status", "currentVolumeAttributesClassName"],
+        &["status", "modifyVolumeStatus", "targetVolumeAttributesClassName"],
+    ];
+    paths.iter().map(|path| str_at(claim, path).to_owned()).filter(|class| !class.is_empty()).collect()
 }
 
 fn is_terminal(pod: &Value) -> bool {
@@ -112,7 +141,7 @@ fn pod_usage(pod: &Value) -> Usage {
     }
     usage.insert("pods".to_owned(), one());
     for kind in ["requests", "limits"] {
-        for (name, amount) in container_totals(pod, kind) {
+        for (name, amount) in pod_quantities(pod.get("spec").unwrap_or(&Value::Null), kind) {
             let plain = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage");
             if kind == "requests" && plain {
                 add(&mut usage, &name, amount);
@@ -123,46 +152,6 @@ fn pod_usage(pod: &Value) -> Usage {
         }
     }
     usage
-}
-
-/// The sum over main containers and sidecars, or what the start needs where that is more; plus overhead.
-fn container_totals(pod: &Value, kind: &str) -> Usage {
-    let mut total = Usage::new();
-    let (mut start, mut sidecars) = (Usage::new(), Usage::new());
-    let amounts = |list: Option<&Value>| -> Vec<(String, Quantity)> {
-        let map = list.and_then(Value::as_object).into_iter().flatten();
-        map.filter_map(|(name, value)| Some((name.clone(), Quantity::from_json(value)?))).collect()
-    };
-    for container in list_at(pod, &["spec", "containers"]) {
-        for (name, amount) in amounts(at(container, &["resources", kind])) {
-            add(&mut total, &name, amount);
-        }
-    }
-    for container in list_at(pod, &["spec", "initContainers"]) {
-        let sidecar = str_at(container, &["restartPolicy"]) == "Always";
-        for (name, amount) in amounts(at(container, &["resources", kind])) {
-            if sidecar {
-                add(&mut total, &name, amount);
-                add(&mut sidecars, &name, amount);
-                continue;
-            }
-            let moment = sidecars.get(&name).map_or(amount, |beside| *beside + amount);
-            if start.get(&name).is_none_or(|most| *most < moment) {
-                start.insert(name, moment);
-            }
-        }
-    }
-    for (name, moment) in start {
-        if total.get(&name).is_none_or(|there| *there < moment) {
-            total.insert(name, moment);
-        }
-    }
-    for (name, amount) in amounts(at(pod, &["spec", "overhead"])) {
-        if kind == "requests" || total.contains_key(&name) {
-            add(&mut total, &name, amount);
-        }
-    }
-    total
 }
 
 fn pod_scopes(pod: &Value) -> BTreeSet<&'static str> {
@@ -245,6 +234,10 @@ fn is_pods(resource: &GroupResource) -> bool {
     resource.group.is_empty() && &*resource.resource == "pods"
 }
 
+fn is_claims(resource: &GroupResource) -> bool {
+    resource.group.is_empty() && &*resource.resource == "persistentvolumeclaims"
+}
+
 /// What is used of each of a quota's limits now; `except` leaves out one object.
 pub fn used(store: &Store, quota: &Value, namespace: &str, except: Option<&Key>) -> Usage {
     let limits = hard(quota);
@@ -253,7 +246,7 @@ pub fn used(store: &Store, quota: &Value, namespace: &str, except: Option<&Key>)
     for resource in resources {
         for object in store.list(&resource, Some(namespace)).filter(|object| Some(&object.key) != except) {
             let counted: &Counted = Object::view(object);
-            if is_pods(&resource) && !counted.in_scope(quota) {
+            if !counted.in_scope(quota, &resource) {
                 continue;
             }
             for (name, amount) in counted.usage(&resource) {
@@ -292,7 +285,7 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
         };
         delta.insert(name.clone(), growth);
     }
-    for quota in quotas.iter().filter(|quota| !is_pods(&resource) || counted.in_scope(quota)) {
+    for quota in quotas.iter().filter(|quota| counted.in_scope(quota, &resource)) {
         judge(api, attributes, quota, object, &delta)?;
     }
     Ok(())

@@ -80,6 +80,84 @@ fn pod_security_enforces_and_warns() {
 }
 
 #[test]
+fn a_namespace_that_enforces_more_warns_of_what_it_holds() {
+    let mut server = server();
+    for name in ["b", "a"] {
+        server.post("/api/v1/namespaces/team/pods", pod(name, json!({})));
+    }
+    let mut host = pod("host", json!({}));
+    host["spec"]["hostPID"] = json!(true);
+    server.post("/api/v1/namespaces/team/pods", host);
+    let mut warnings = |level: &str| -> Vec<String> {
+        let labels = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": level}}});
+        let merge = [("content-type", "application/merge-patch+json")];
+        let outputs = server.send("PATCH", &format!("{NAMESPACES}/team"), &merge, labels.to_string().as_bytes());
+        let Some(Output::Respond { status: 200, headers, .. }) = outputs.last() else { panic!("{outputs:?}") };
+        headers.iter().filter(|(key, _)| key == "warning").map(|(_, text)| text.clone()).collect()
+    };
+    let head = |level: &str| {
+        format!(
+            "299 - \"existing pods in namespace \\\"team\\\" violate the new PodSecurity enforce level \\\"{level}:latest\\\"\""
+        )
+    };
+    assert_eq!(warnings("baseline"), [head("baseline"), "299 - \"host: host namespaces\"".to_owned()]);
+    let rules = "allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, seccompProfile";
+    assert_eq!(warnings("restricted")[..2], [head("restricted"), format!("299 - \"a (and 1 other pod): {rules}\"")]);
+    assert!(warnings("baseline").is_empty(), "less than before");
+}
+
+#[test]
+fn accounts_may_list_all_that_their_pods_get() {
+    let mut server = server();
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "secrets": [{"name": "known"}],
+        "metadata": {"name": "strict", "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}});
+    server.post("/api/v1/namespaces/team/serviceaccounts", account);
+    let why = "is not allowed because service account strict does not reference that";
+    for (name, spec, said) in [
+        ("listed", json!({"volumes": [{"name": "v", "secret": {"secretName": "known"}}]}), "accepted".to_owned()),
+        (
+            "volume",
+            json!({"volumes": [{"name": "v", "secret": {"secretName": "s"}}]}),
+            format!("volume with secret.secretName=\"s\" {why} secret"),
+        ),
+        (
+            "env",
+            json!({"containers": [{"name": "c", "image": "i", "env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}]}),
+            format!("container c with envVar E referencing secret.secretName=\"s\" {why} secret"),
+        ),
+        ("pull", json!({"imagePullSecrets": [{"name": "p"}]}), format!("imagePullSecrets[0].name=\"p\" {why} imagePullSecret")),
+    ] {
+        let mut pod = pod(name, json!({}));
+        pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        pod["spec"]["serviceAccountName"] = json!("strict");
+        let said = if said == "accepted" { said } else { format!("pods \"{name}\" is forbidden: {said}") };
+        assert_eq!(message(server.post("/api/v1/namespaces/team/pods", pod)), said, "{name}");
+    }
+}
+
+#[test]
+fn quotas_of_claims_by_their_attributes() {
+    let mut server = server();
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "gold"}, "spec": {
+        "hard": {"persistentvolumeclaims": "1"},
+        "scopeSelector": {"matchExpressions": [{"scopeName": "VolumeAttributesClass", "operator": "In", "values": ["gold"]}]},
+    }});
+    assert_eq!(message(server.post("/api/v1/namespaces/team/resourcequotas", quota)), "accepted");
+    let claim = |name: &str, class: Value| {
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "volumeAttributesClassName": class,
+        }})
+    };
+    let claims = "/api/v1/namespaces/team/persistentvolumeclaims";
+    for (name, class, fits) in
+        [("a", json!("gold"), true), ("b", Value::Null, true), ("c", json!("silver"), true), ("d", json!("gold"), false)]
+    {
+        let said = message(server.post(claims, claim(name, class)));
+        assert_eq!(said == "accepted", fits, "{name}: {said}");
+    }
+}
+
+#[test]
 fn evictions_ask_the_budget() {
     let mut server = server();
     let mut running = pod("a", json!({}));

@@ -8,5 +8,7 @@ mod requests;
 mod taint;
 
 pub use affinity::{MatchNode, NodeFields, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Operator};
-pub use requests::{ResourceList, deserialize_resource_list, pod_requests, qos_class, resource_list, total_requests};
+pub use requests::{
+    ResourceList, deserialize_resource_list, pod_quantities, pod_requests, qos_class, resource_list, total_requests,
+};
 pub use taint::{Effect, Taint, Toleration, untolerated};

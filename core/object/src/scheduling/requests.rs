@@ -38,50 +38,83 @@ pub fn pod_requests(spec: &Value) -> ResourceList {
     )
 }
 
-/// What a pod asks of a node: the sum over its main containers and sidecars, or what the greediest moment of its start
-/// needs, whichever is more; plus overhead. Of init containers it is said whether they are sidecars. What is asked for
-/// the `whole` pod goes before.
+/// What a pod asks of a node; see [`Parts`]. Of init containers it is said whether they are sidecars.
 pub fn total_requests(
     containers: impl Iterator<Item = ResourceList>,
     init_containers: impl Iterator<Item = (ResourceList, bool)>,
     whole: Option<ResourceList>,
     overhead: &ResourceList,
 ) -> ResourceList {
-    let mut total = ResourceList::new();
-    for requests in containers {
-        add(&mut total, &requests);
-    }
-    let mut sidecars = ResourceList::new();
-    let mut start = ResourceList::new();
-    for (mut moment, is_sidecar) in init_containers {
-        if is_sidecar {
-            add(&mut total, &moment);
-            add(&mut sidecars, &moment);
-            moment = sidecars.clone();
-        } else {
-            add(&mut moment, &sidecars);
-        }
-        most(&mut start, &moment);
-    }
-    most(&mut total, &start);
-    if let Some(whole) = whole {
-        total.extend(whole);
-    }
-    add(&mut total, overhead);
+    let mut total = Parts::new(i64::saturating_add).total(containers, init_containers);
+    total.extend(whole.into_iter().flatten());
+    add(&mut total, overhead, i64::saturating_add);
     total
 }
 
-fn add(to: &mut ResourceList, more: &ResourceList) {
-    for (name, amount) in more {
-        let here = to.entry(name.clone()).or_default();
-        *here = here.saturating_add(*amount);
+/// The exact `requests` or `limits` of a pod with this `spec`. Overhead belongs to the limits only of what is limited.
+pub fn pod_quantities(spec: &Value, kind: &str) -> BTreeMap<String, Quantity> {
+    let amounts = |list: Option<&Value>| -> BTreeMap<String, Quantity> {
+        let map = list.and_then(Value::as_object).into_iter().flatten();
+        map.filter_map(|(name, value)| Some((name.clone(), Quantity::from_json(value)?))).collect()
+    };
+    let of = |container: &Value| amounts(at(container, &["resources", kind]));
+    let init = list_at(spec, &["initContainers"]).iter().map(|c| (of(c), str_at(c, &["restartPolicy"]) == "Always"));
+    let sum = |a: Quantity, b: Quantity| a + b;
+    let mut total = Parts::new(sum).total(list_at(spec, &["containers"]).iter().map(of), init);
+    total.extend(of(spec));
+    let mut overhead = amounts(spec.get("overhead"));
+    overhead.retain(|name, _| kind == "requests" || total.contains_key(name));
+    add(&mut total, &overhead, sum);
+    total
+}
+
+/// How the amounts of containers make those of a pod: the sum over main containers and sidecars, or what the greediest moment
+/// of the start needs, whichever is more.
+struct Parts<A> {
+    sum: fn(A, A) -> A,
+}
+
+impl<A: Copy + PartialOrd> Parts<A> {
+    fn new(sum: fn(A, A) -> A) -> Self {
+        Parts { sum }
+    }
+
+    fn total(
+        &self,
+        containers: impl Iterator<Item = BTreeMap<String, A>>,
+        init_containers: impl Iterator<Item = (BTreeMap<String, A>, bool)>,
+    ) -> BTreeMap<String, A> {
+        let (mut total, mut sidecars, mut start) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for amounts in containers {
+            add(&mut total, &amounts, self.sum);
+        }
+        for (mut moment, is_sidecar) in init_containers {
+            if is_sidecar {
+                add(&mut total, &moment, self.sum);
+                add(&mut sidecars, &moment, self.sum);
+                moment = sidecars.clone();
+            } else {
+                add(&mut moment, &sidecars, self.sum);
+            }
+            most(&mut start, moment);
+        }
+        most(&mut total, start);
+        total
     }
 }
 
-fn most(to: &mut ResourceList, other: &ResourceList) {
+fn add<A: Copy>(to: &mut BTreeMap<String, A>, more: &BTreeMap<String, A>, sum: fn(A, A) -> A) {
+    for (name, amount) in more {
+        let there = to.get(name).copied();
+        to.insert(name.clone(), there.map_or(*amount, |there| sum(there, *amount)));
+    }
+}
+
+fn most<A: Copy + PartialOrd>(to: &mut BTreeMap<String, A>, other: BTreeMap<String, A>) {
     for (name, amount) in other {
-        let here = to.entry(name.clone()).or_default();
-        *here = (*here).max(*amount);
+        if to.get(&name).is_none_or(|there| *there < amount) {
+            to.insert(name, amount);
+        }
     }
 }
 
@@ -138,6 +171,19 @@ mod tests {
         ] {
             assert_eq!(pod_requests(&spec).get("cpu"), Some(&milli), "{name}");
         }
+    }
+
+    #[test]
+    fn quantities_are_exact() {
+        let limits = json!({"cpu": "1", "memory": "1Gi"});
+        let spec = json!({
+            "containers": [{"resources": {"limits": limits}}],
+            "initContainers": [{"restartPolicy": "Always", "resources": {"limits": {"cpu": "500m"}}}],
+            "resources": {"limits": {"memory": "3Gi"}},
+            "overhead": {"cpu": "1m", "ephemeral-storage": "1"},
+        });
+        let shown: Vec<String> = pod_quantities(&spec, "limits").iter().map(|(name, q)| format!("{name}={q}")).collect();
+        assert_eq!(shown, ["cpu=1501m", "memory=3Gi"]);
     }
 
     #[test]
