@@ -180,7 +180,8 @@ fn job_update(e: &mut Errors, new: &Value, old: &Value, path: &Path<'_>) {
     };
     let (template, former) = (field(new, "template"), field(old, "template"));
     if fixed(template) != fixed(former) {
-        e.invalid(&path.child("template"), template, "field is immutable");
+        let shown = crate::internal::compact("PodTemplateSpec", template);
+        e.invalid_shown(&path.child("template"), &shown, "field is immutable");
     }
     for key in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
         e.immutable(&path.child(key), field(new, key), field(old, key));

@@ -4,6 +4,7 @@ use object::{Value, value};
 
 use super::errors::{Errors, Path, items, text};
 use super::{field, pod};
+use crate::internal;
 
 const FORBIDDEN: &str = "pod updates may not change fields other than \
 `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to \
@@ -11,11 +12,7 @@ existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set t
 
 pub(super) fn update(e: &mut Errors, object: &Value, old: &Value) {
     let path = Path::root("spec");
-    let before = e.len();
     pod::spec(e, field(object, "spec"), &path);
-    if e.len() > before {
-        return;
-    }
     let (new, old) = (field(object, "spec"), field(old, "spec"));
     for list in ["containers", "initContainers"] {
         if items(field(new, list)).len() != items(field(old, list)).len() {
@@ -23,12 +20,20 @@ pub(super) fn update(e: &mut Errors, object: &Value, old: &Value) {
             e.forbidden(&path.child(list), &format!("pod updates may not add or remove {word}"));
             return;
         }
+        // Said twice: the pod is not valid without one, and an update may not take it away.
+        for (i, container) in items(field(new, list)).iter().enumerate() {
+            if text(field(container, "image")).is_empty() {
+                e.required(&path.child(list).index(i).child("image"), "");
+            }
+        }
     }
     deadline(e, field(new, "activeDeadlineSeconds"), field(old, "activeDeadlineSeconds"), &path);
     gates(e, new, old, &path);
     tolerations(e, new, old, &path);
-    if masked(new, old) != *old {
-        e.forbidden(&path, FORBIDDEN);
+    let masked = masked(new, old);
+    if masked != *old {
+        let diff = crate::diff::unified(&internal::indented("PodSpec", old), &internal::indented("PodSpec", &masked));
+        e.forbidden(&path, &format!("{FORBIDDEN}\n{diff}"));
     }
 }
 
