@@ -29,6 +29,8 @@ impl Sink {
         match output {
             Output::Journal(Record::Put { revision, key, value }) => self.put(revision as f64, &key, &value),
             Output::Journal(Record::Delete { revision, key }) => self.remove(revision as f64, &key),
+            // A page keeps no log.
+            Output::Audit(_) => {}
             Output::Respond { stream, status, headers, body } => {
                 self.respond(stream as f64, status, &header_lines(&headers), &body);
             }

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use hyper::Method;
 use serde_json::Value;
 
+use crate::audit::AuditOptions;
 use crate::client::Client;
 use crate::engine::{Kind, wasm};
 use crate::install::Install;
@@ -96,6 +97,18 @@ struct Up {
     /// Which objects are kept encrypted and with which keys, as kube-apiserver's option of this name.
     #[arg(long, value_name = "FILE")]
     encryption_provider_config: Option<PathBuf>,
+    /// Which requests are recorded in the audit log: an audit.k8s.io/v1 Policy.
+    #[arg(long, value_name = "FILE", requires = "audit_log_path")]
+    audit_policy_file: Option<PathBuf>,
+    /// Where the audit log goes; `-` is standard output.
+    #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
+    audit_log_path: Option<PathBuf>,
+    /// Size in MiB from which a file of the audit log is put aside; 0 is 100.
+    #[arg(long, default_value_t = 0)]
+    audit_log_maxsize: u64,
+    /// How many files of the audit log that were put aside are kept; 0 is all.
+    #[arg(long, default_value_t = 0)]
+    audit_log_maxbackup: u32,
 }
 
 /// Does what the arguments say.
@@ -172,6 +185,12 @@ fn up(arguments: Up) -> Result<()> {
         engine: arguments.engine,
         journal: arguments.journal,
         encryption: arguments.encryption_provider_config,
+        audit: arguments.audit_policy_file.zip(arguments.audit_log_path).map(|(policy, path)| AuditOptions {
+            policy,
+            path,
+            max_size: arguments.audit_log_maxsize,
+            max_backup: arguments.audit_log_maxbackup,
+        }),
         install,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;

@@ -161,6 +161,7 @@ enum Command {
 enum Loaded {
     Batch(Vec<Record>),
     End(u64),
+    Failed(anyhow::Error),
 }
 
 struct Writer {
@@ -175,8 +176,14 @@ impl Writer {
         while let Some(command) = next.take() {
             match command {
                 Command::Load(reply) => {
-                    let revision = self.journal.load(&mut |batch| reply.send(Loaded::Batch(batch)).context("nobody restores"))?;
-                    reply.send(Loaded::End(revision)).context("nobody restores")?;
+                    let loaded = self.journal.load(&mut |batch| reply.send(Loaded::Batch(batch)).context("nobody restores"));
+                    // Who restores says what went wrong, so that it is said once and in full.
+                    let end = loaded.map_or_else(Loaded::Failed, Loaded::End);
+                    let failed = matches!(end, Loaded::Failed(_));
+                    reply.send(end).context("nobody restores")?;
+                    if failed {
+                        return Ok(());
+                    }
                 }
                 Command::Commit { mut records, outputs } => {
                     let mut delivered = 1;
@@ -235,6 +242,7 @@ impl Stepper {
             match loaded.recv().context("the journal failed while it was read")? {
                 Loaded::Batch(records) => drop(self.step(engine.as_mut(), vec![Input::Restore(records)])?),
                 Loaded::End(revision) => break revision,
+                Loaded::Failed(error) => return Err(error.context("cannot read the journal")),
             }
         };
         let wake_at = self.step(engine.as_mut(), vec![Input::Start { revision }])?;

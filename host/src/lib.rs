@@ -3,6 +3,7 @@
 //! The program is `main.rs`; it only calls [`cli`]. Start reading at [`server`], which puts the parts of a running
 //! control plane together. Nothing here decides what Kubernetes would answer: that is core's.
 
+pub mod audit;
 pub mod caller;
 pub mod cli;
 pub mod client;

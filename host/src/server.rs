@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::audit::{AuditLog, AuditOptions};
 use crate::caller::Caller;
 use crate::client::Credentials;
 use crate::driver::{self, Driver};
@@ -108,6 +109,8 @@ pub struct Options {
     pub journal: JournalKind,
     /// Which objects are kept encrypted: a file with an EncryptionConfiguration.
     pub encryption: Option<PathBuf>,
+    /// The audit log, if there is to be one.
+    pub audit: Option<AuditOptions>,
     /// Where the parts of the program are.
     pub install: Install,
 }
@@ -123,6 +126,7 @@ pub struct Server {
     /// The administrator, for this program's own requests.
     pub admin: Credentials,
     driver: Driver,
+    audit: Option<AuditLog>,
     node: Option<JoinHandle<Result<()>>>,
     served: Vec<JoinHandle<()>>,
     node_shutdown: watch::Sender<bool>,
@@ -152,6 +156,10 @@ impl Server {
         let notify = inputs.clone();
         let (calls, called) = tokio::sync::mpsc::unbounded_channel();
         let streams = Streams::new(std::sync::Arc::new(move |input| notify.send(input)), STREAM_BUFFER, calls);
+        let audit = options.audit.as_ref().map(AuditLog::open).transpose()?;
+        if let Some(log) = &audit {
+            streams.audit_to(log.clone());
+        }
         let caller = Caller::new(inputs.clone(), pki.front_proxy_client()?);
         tokio::spawn(caller.clone().run(called));
         let (failing, failed) = watch::channel(false);
@@ -188,7 +196,7 @@ impl Server {
             Some(name) => Some(tokio::spawn(node::run(node_config(name, &url, &pki, &options)?, node_down))),
             None => None,
         };
-        Ok(Server { api, web: web_address, kubeconfig, admin, driver, node, served, node_shutdown, shutdown, failed })
+        Ok(Server { audit, api, web: web_address, kubeconfig, admin, driver, node, served, node_shutdown, shutdown, failed })
     }
 
     /// Waits until the control plane or the node agent has failed for good.
@@ -223,7 +231,15 @@ impl Server {
         for task in self.served {
             drop(task.await);
         }
-        tokio::task::spawn_blocking(|| self.driver.stop()).await.context("the end broke off")?
+        let audit = self.audit;
+        let stop = move || {
+            let stopped = self.driver.stop();
+            if let Some(log) = audit {
+                log.flush();
+            }
+            stopped
+        };
+        tokio::task::spawn_blocking(stop).await.context("the end broke off")?
     }
 }
 
@@ -274,6 +290,7 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         root_ca: pki.authority().to_owned(),
         front_proxy_ca: pki.front_proxy_authority()?,
         service_cidr: options.service_cidr.to_string(),
+        audit_policy: options.audit.as_ref().map(AuditOptions::policy).transpose()?.unwrap_or_default(),
         ..Config::default()
     })
 }

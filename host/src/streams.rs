@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use cluster::{Input, Output, StreamId};
 use hyper::body::Frame;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::audit::AuditLog;
 use crate::caller::Call;
 
 /// How many bytes may wait for one client before it is cut off. The bytes of watch events are shared, so that this is not
@@ -70,6 +71,7 @@ pub struct Streams {
     limit: usize,
     notify: Notify,
     calls: mpsc::UnboundedSender<Call>,
+    audit: OnceLock<AuditLog>,
 }
 
 /// What a stream waits for.
@@ -100,7 +102,12 @@ impl Streams {
     /// An empty registry; `notify` hears of clients that went away, `limit` is that of [`STREAM_BUFFER`]; questions to
     /// servers outside go to `calls`.
     pub fn new(notify: Notify, limit: usize, calls: mpsc::UnboundedSender<Call>) -> Arc<Self> {
-        Arc::new(Streams { waiting: Mutex::default(), next: AtomicU64::new(1), limit, notify, calls })
+        Arc::new(Streams { waiting: Mutex::default(), next: AtomicU64::new(1), limit, notify, calls, audit: OnceLock::new() })
+    }
+
+    /// Sends events of the audit log there, from now on.
+    pub fn audit_to(&self, log: AuditLog) {
+        drop(self.audit.set(log));
     }
 
     /// A new stream that waits for its head. Dropping the ticket while the answer is incomplete means the client left.
@@ -113,11 +120,19 @@ impl Streams {
 
     /// Gives these wishes to those who wait for them. `Journal` outputs must be durable by now.
     pub fn deliver(self: &Arc<Self>, outputs: Vec<Output>) {
+        // Before anything is locked: this may wait for a disk.
+        if let Some(log) = self.audit.get() {
+            for output in &outputs {
+                if let Output::Audit(line) = output {
+                    log.write(line.clone());
+                }
+            }
+        }
         let mut waiting = lock(&self.waiting);
         let mut gone = Vec::new();
         for output in outputs {
             match output {
-                Output::Journal(_) => {}
+                Output::Journal(_) | Output::Audit(_) => {}
                 // At the end of the host nobody asks any more, and nobody waits for the reply.
                 Output::Call { call, outgoing } => drop(self.calls.send((call, outgoing))),
                 Output::Respond { stream, status, headers, body } => {

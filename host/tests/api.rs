@@ -45,6 +45,7 @@ async fn start(dir: &Dir, journal: JournalKind) -> Result<Server> {
         engine: Kind::Native,
         journal,
         encryption: None,
+        audit: None,
         install: Install::at(dir.0.join("home")),
     })
     .await

@@ -70,17 +70,22 @@ fn service_account_groups(namespace: &str) -> [String; 2] {
     ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
 }
 
-/// Finds out who sent this request. A credential that is wrong is 401; none at all is the anonymous user.
+/// Finds out who sent this request, or whom the sender is taken for.
 pub fn authenticate(api: &ApiServer, request: &Request) -> Result<UserInfo> {
-    let user = if let Some(certificate) = &request.certificate {
+    let user = credential(api, request)?;
+    impersonate(api, request, user)
+}
+
+/// Finds out who sent this request. A credential that is wrong is 401; none at all is the anonymous user.
+pub fn credential(api: &ApiServer, request: &Request) -> Result<UserInfo> {
+    Ok(if let Some(certificate) = &request.certificate {
         let groups: Vec<&str> = certificate.organizations.iter().map(String::as_str).collect();
         UserInfo::new(&certificate.common_name, &groups)
     } else if let Some(token) = bearer_token(request) {
         bearer(api, token).ok_or_else(ApiError::unauthorized)?
     } else {
         UserInfo::anonymous()
-    };
-    impersonate(api, request, user)
+    })
 }
 
 /// The token of an `Authorization: Bearer` header. Other schemes are nobody's.
@@ -126,7 +131,7 @@ impl Impersonated {
 }
 
 /// `Impersonate-User` and its companions, for those who may impersonate just these.
-fn impersonate(api: &ApiServer, request: &Request, user: UserInfo) -> Result<UserInfo> {
+pub fn impersonate(api: &ApiServer, request: &Request, user: UserInfo) -> Result<UserInfo> {
     let wanted = impersonated(request);
     if wanted.is_empty() {
         return Ok(user);

@@ -9,6 +9,7 @@
 
 pub mod admission;
 mod aggregation;
+pub mod audit;
 mod auth;
 mod calls;
 mod client;

@@ -34,6 +34,8 @@ pub struct Request {
     pub body: Bytes,
     /// What a verified client certificate says.
     pub certificate: Option<ClientCertificate>,
+    /// The address of the other end of the connection; empty if there is none.
+    pub peer: String,
 }
 
 /// The subject of a verified client certificate: Kubernetes reads CN as the user and O as the groups.
@@ -93,6 +95,8 @@ pub enum Output {
         /// The request to that server; without a timeout.
         outgoing: Outgoing,
     },
+    /// One event of the audit log: JSON with a newline at its end.
+    Audit(Bytes),
     /// Answer this stream with what the kubelet at `address:port` says to `method path` (logs, exec, proxy).
     Proxy {
         /// Whose.

@@ -9,6 +9,7 @@ use store::{Key, Object, Progress, Store, registry_key};
 
 use crate::admission::webhook::{self, Reinvocation};
 use crate::aggregation::{self, Aggregation};
+use crate::audit::Audit;
 use crate::auth::rbac::Bindings;
 use crate::auth::token::Signer;
 use crate::calls::Calls;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub front_proxy_ca: String,
     /// How many events of history are kept.
     pub history_limit: u32,
+    /// An `audit.k8s.io/v1` Policy, or nothing.
+    pub audit_policy: String,
 }
 
 impl Default for Settings {
@@ -58,6 +61,7 @@ impl Default for Settings {
             client_ca: String::new(),
             front_proxy_ca: String::new(),
             history_limit: 10_000,
+            audit_policy: String::new(),
         }
     }
 }
@@ -81,6 +85,8 @@ pub struct ApiServer {
     pub(crate) reinvocation: Reinvocation,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// What is recorded of requests, if there is a policy.
+    pub(crate) audit: Option<Box<Audit>>,
     pub(crate) watches: Watches,
     /// Who was given which role.
     pub(crate) bindings: Bindings,
@@ -111,6 +117,7 @@ impl ApiServer {
             converted: Converted::default(),
             reinvocation: Reinvocation::default(),
             metrics: Metrics::default(),
+            audit: Audit::new(&settings.audit_policy, settings.seed),
             watches: Watches::default(),
             bindings: Bindings::default(),
             definitions: Definitions::default(),
@@ -191,6 +198,7 @@ impl ApiServer {
 
     /// The client of this stream went away.
     pub fn closed(&mut self, stream: StreamId) {
+        self.audit_closed(stream);
         self.watches.close(stream);
         self.calls.closed(stream);
     }
@@ -211,7 +219,9 @@ impl ApiServer {
         crd::settle(self, self.now);
         aggregation::settle(self, self.now);
         self.deliver_events(self.now);
-        std::mem::take(&mut self.outputs)
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.audit_outputs(&mut outputs);
+        outputs
     }
 
     /// Whether any request may need an answer from outside.

@@ -131,6 +131,7 @@ impl Parts {
             client_ca: config.root_ca.clone(),
             front_proxy_ca: config.front_proxy_ca.clone(),
             history_limit: config.history_limit,
+            audit_policy: config.audit_policy.clone(),
         };
         let scheduler = scheduler::Settings { seed: config.seed, ..scheduler::Settings::default() };
         let controllers = controllers::Settings {

@@ -196,6 +196,7 @@ impl Driver {
                 common_name: "admin".to_owned(),
                 organizations: vec!["system:masters".to_owned()],
             }),
+            peer: String::new(),
         })]);
         stream
     }
@@ -252,6 +253,7 @@ impl Driver {
     fn take(&mut self, output: Output) {
         match output {
             Output::Journal(record) => self.journal.push(record),
+            Output::Audit(_) => {}
             Output::Respond { stream, status, headers, body } => {
                 self.answers.insert(stream, Answer { status, headers, body: body.to_vec(), ended: true });
             }

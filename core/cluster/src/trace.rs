@@ -104,6 +104,7 @@ impl Trace {
                 common_name: "admin".to_owned(),
                 organizations: vec!["system:masters".to_owned()],
             }),
+            peer: String::new(),
         })]);
     }
 }

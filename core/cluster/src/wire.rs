@@ -6,6 +6,7 @@
 use object::Time;
 use serde::{Deserialize, Serialize};
 
+pub use apiserver::audit::check_policy as check_audit_policy;
 pub use apiserver::message::{
     Answered, CallId, ClientCertificate, Outgoing, Output, Record, Reply, Request, StaticToken, StreamId, Trust, Upstream,
 };
@@ -42,6 +43,8 @@ pub struct Config {
     pub controllers: Vec<String>,
     /// Whether the built-in scheduler runs.
     pub scheduler: bool,
+    /// An `audit.k8s.io/v1` Policy as YAML or JSON, which [`check_audit_policy`] finds good; empty for no audit log.
+    pub audit_policy: String,
 }
 
 impl Default for Config {
@@ -61,6 +64,7 @@ impl Default for Config {
             history_limit: 10_000,
             controllers: vec!["*".to_owned()],
             scheduler: true,
+            audit_policy: String::new(),
         }
     }
 }

@@ -104,7 +104,7 @@ impl Front {
     async fn connection(
         self: Arc<Self>,
         stream: TcpStream,
-        _peer: SocketAddr,
+        peer: SocketAddr,
         tls: TlsAcceptor,
         mut shutdown: watch::Receiver<bool>,
     ) {
@@ -117,7 +117,7 @@ impl Front {
         let certificate: Option<Arc<ClientCertificate>> = certificate.map(Arc::new);
         let service = service_fn(move |request| {
             let (front, certificate) = (self.clone(), certificate.clone());
-            async move { Ok::<_, std::convert::Infallible>(front.handle(request, certificate.as_deref()).await) }
+            async move { Ok::<_, std::convert::Infallible>(front.handle(request, certificate.as_deref(), peer).await) }
         });
         let io = TokioIo::new(stream);
         // How a connection ends is the client's business; what it was owed is accounted for by its tickets.

@@ -1,6 +1,7 @@
 //! From a hyper request to the control plane's `Request`: headers as text, a bounded body without content encoding.
 
 use std::io::Read as _;
+use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use cluster::wire::ClientCertificate;
@@ -24,7 +25,12 @@ const OURS: [&str; 8] =
 
 impl Front {
     /// Answers one request.
-    pub(super) async fn handle(&self, request: hyper::Request<Incoming>, certificate: Option<&ClientCertificate>) -> Response {
+    pub(super) async fn handle(
+        &self,
+        request: hyper::Request<Incoming>,
+        certificate: Option<&ClientCertificate>,
+        peer: SocketAddr,
+    ) -> Response {
         let (parts, body) = request.into_parts();
         // The semaphores are never closed.
         let (Ok(in_flight), Ok(_room)) = (self.in_flight.acquire().await, self.room(&parts.headers).await) else {
@@ -35,7 +41,9 @@ impl Front {
             Err(error) => return answer::refusal(&error),
         };
         let (ticket, answered) = self.streams.open();
-        self.inputs.send(Input::Request(into_request(ticket.stream(), &parts, body, certificate)));
+        let mut request = into_request(ticket.stream(), &parts, body, certificate);
+        request.peer = peer.ip().to_string();
+        self.inputs.send(Input::Request(request));
         let Ok(answered) = answered.await else { return answer::refusal(&unavailable()) };
         drop(in_flight);
         match answered {
@@ -85,6 +93,7 @@ fn into_request(stream: StreamId, parts: &Parts, body: Bytes, certificate: Optio
         headers: headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))).collect(),
         body,
         certificate: certificate.cloned(),
+        peer: String::new(),
     }
 }
 

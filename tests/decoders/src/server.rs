@@ -45,6 +45,7 @@ impl Server {
             headers: headers.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             body: Bytes::copy_from_slice(body),
             certificate: None,
+            peer: String::new(),
         };
         self.api.handle(Time::from_secs(1_800_000_000), request);
         let outputs = self.api.take_outputs();

@@ -8,7 +8,7 @@ pub mod list;
 pub mod query;
 pub mod render;
 mod resource;
-mod route;
+pub mod route;
 
 use object::{ApiError, Bytes, GroupVersionResource, Result, Time};
 
@@ -61,6 +61,7 @@ impl ApiServer {
     /// Answers a request from outside. What is to be sent is in [`ApiServer::take_outputs`].
     pub fn handle(&mut self, now: Time, request: Request) {
         self.now = now;
+        self.audit_begin(&request);
         let rng = self.rng.clone();
         if let Some(request) = self.respond(now, request) {
             self.park(Work::Request(request), now, rng);

@@ -2,6 +2,7 @@
 
 mod admission;
 mod aggregation;
+mod audit;
 mod conformance;
 mod coverage;
 mod create;
@@ -50,6 +51,7 @@ impl Server {
             headers,
             body: body.to_vec().into(),
             certificate: None,
+            peer: String::new(),
         };
         self.api.handle(self.now, request);
         self.api.take_outputs()
