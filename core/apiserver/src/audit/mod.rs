@@ -36,6 +36,8 @@ pub(crate) struct Audit {
     rng: Rng,
     open: BTreeMap<StreamId, Open>,
     lines: Vec<Bytes>,
+    /// Whose clients went away in this step; what time it is is known at its end.
+    left: Vec<StreamId>,
 }
 
 impl Audit {
@@ -45,7 +47,7 @@ impl Audit {
             return None;
         }
         let policy = Policy::parse(policy).ok()?;
-        Some(Box::new(Audit { policy, rng: Rng::new(!seed), open: BTreeMap::new(), lines: Vec::new() }))
+        Some(Box::new(Audit { policy, rng: Rng::new(!seed), open: BTreeMap::new(), lines: Vec::new(), left: Vec::new() }))
     }
 }
 
@@ -91,10 +93,8 @@ impl ApiServer {
 
     /// The client of this stream went away.
     pub(crate) fn audit_closed(&mut self, stream: StreamId) {
-        let now = self.now;
-        let Some(audit) = &mut self.audit else { return };
-        if let Some(open) = audit.open.remove(&stream) {
-            audit.lines.extend(open.event(Stage::ResponseComplete, now, None));
+        if let Some(audit) = &mut self.audit {
+            audit.left.push(stream);
         }
     }
 
@@ -126,6 +126,10 @@ impl ApiServer {
                 }
                 Output::Journal(_) | Output::Data { .. } | Output::Call { .. } | Output::Audit(_) => {}
             }
+        }
+        for stream in std::mem::take(&mut audit.left) {
+            let Some(open) = audit.open.remove(&stream) else { continue };
+            audit.lines.extend(open.event(Stage::ResponseComplete, now, None));
         }
         outputs.extend(std::mem::take(&mut audit.lines).into_iter().map(Output::Audit));
     }

@@ -108,8 +108,10 @@ fn a_watch_begins_and_ends() {
     let stages: Vec<Value> = events(&outputs).iter().map(|event| event["stage"].clone()).collect();
     assert_eq!(stages, ["RequestReceived", "ResponseStarted"]);
     server.api.closed(server.stream);
+    server.api.run(Time(server.now.0 + 5_000_000));
     let ended = events(&server.api.take_outputs());
     assert_eq!(ended.len(), 1);
+    assert_eq!(ended[0]["stageTimestamp"], "2023-11-14T22:13:25.000000Z");
     assert_eq!((&ended[0]["stage"], &ended[0]["responseStatus"]["code"]), (&json!("ResponseComplete"), &json!(200)));
 }
 
