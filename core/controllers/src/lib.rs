@@ -7,6 +7,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod context;
+mod cronjob;
 mod daemonset;
 mod deployment;
 mod disruption;

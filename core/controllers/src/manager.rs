@@ -9,8 +9,8 @@ use crate::context::Context;
 use crate::index::Index;
 use crate::queue::WorkQueue;
 use crate::{
-    daemonset, deployment, disruption, endpoints, garbage, job, namespace, node, policy_status, protection, quota, replicaset,
-    root_ca, service_account, statefulset, token, ttl_after_finished,
+    cronjob, daemonset, deployment, disruption, endpoints, garbage, job, namespace, node, policy_status, protection, quota,
+    replicaset, root_ca, service_account, statefulset, token, ttl_after_finished,
 };
 
 /// What the controllers must be told.
@@ -80,6 +80,7 @@ fn all() -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("replicaset-controller", Box::new(replicaset::ReplicaController::of_sets())),
         ("replicationcontroller-controller", Box::new(replicaset::ReplicaController::of_controllers())),
         ("job-controller", Box::new(job::JobController::default())),
+        ("cronjob-controller", Box::new(cronjob::CronJobController)),
         ("statefulset-controller", Box::new(statefulset::StatefulSetController)),
         ("daemonset-controller", Box::new(daemonset::DaemonSetController::default())),
         ("ttl-after-finished-controller", Box::new(ttl_after_finished::TtlAfterFinishedController)),

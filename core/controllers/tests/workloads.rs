@@ -303,3 +303,59 @@ fn daemons_are_replaced_one_after_another() {
     assert_eq!(images, ["new", "new", "new"]);
     assert_eq!(status(&mut world, &gvr("apps", "v1", "daemonsets"), "d")["updatedNumberScheduled"], 3);
 }
+
+fn cron_job(world: &mut World, more: Value) {
+    let job = json!({"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}});
+    let mut spec = json!({"schedule": "* * * * *", "jobTemplate": job});
+    for (key, value) in more.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    world.create(
+        &gvr("batch", "v1", "cronjobs"),
+        json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "cj", "namespace": "default"}, "spec": spec}),
+    );
+}
+
+fn cron_status(world: &mut World) -> Value {
+    status(world, &gvr("batch", "v1", "cronjobs"), "cj")
+}
+
+/// <https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/>
+#[test]
+fn a_cron_job_makes_a_job_whenever_it_is_time() {
+    let mut world = World::new();
+    cron_job(&mut world, json!({"successfulJobsHistoryLimit": 1}));
+    for round in 1..=3 {
+        world.pass(60);
+        let running = world.list(&pods()).into_iter().find(|pod| pod["status"]["phase"] == "Pending").expect("one runs");
+        assert_eq!(cron_status(&mut world)["active"].as_array().map(Vec::len), Some(1), "round {round}");
+        end(&mut world, running["metadata"]["name"].as_str().expect("a name"), 0);
+        let status = cron_status(&mut world);
+        assert!(status["active"].is_null() && status["lastSuccessfulTime"].is_string(), "{status}");
+        assert_eq!(world.list(&jobs()).len(), 1, "only the last is kept");
+    }
+}
+
+#[test]
+fn jobs_of_one_cron_job_meet_as_its_policy_says() {
+    for (policy, wanted) in [("Allow", 3), ("Forbid", 1), ("Replace", 1)] {
+        let mut world = World::new();
+        cron_job(&mut world, json!({"concurrencyPolicy": policy}));
+        world.pass(180);
+        let minutes = world.list(&jobs()).len();
+        assert_eq!(minutes, wanted, "{policy}");
+        assert_eq!(cron_status(&mut world)["active"].as_array().map(Vec::len), Some(wanted), "{policy}");
+    }
+}
+
+#[test]
+fn a_suspended_cron_job_makes_nothing() {
+    let mut world = World::new();
+    cron_job(&mut world, json!({"suspend": true, "startingDeadlineSeconds": 10}));
+    world.pass(150);
+    assert_eq!(world.list(&jobs()).len(), 0);
+    world.patch(&gvr("batch", "v1", "cronjobs"), "default", "cj", json!({"spec": {"suspend": false}}));
+    let late = world.list(&jobs()).len();
+    world.pass(60);
+    assert_eq!(world.list(&jobs()).len(), late + 1, "what is later than the deadline is left out");
+}

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod cron;
 pub mod error;
 pub mod events;
 pub mod gvk;
@@ -21,6 +22,7 @@ pub mod syntax;
 pub mod time;
 pub mod value;
 pub mod yaml;
+pub mod zone;
 
 pub use bytes::Bytes;
 pub use error::{ApiError, Cause, CauseType, Reason, Result};

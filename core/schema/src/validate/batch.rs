@@ -1,6 +1,8 @@
 //! Jobs and CronJobs (`pkg/apis/batch/validation`).
 
+use object::cron::Schedule;
 use object::selector::LabelSelector;
+use object::zone::Zone;
 use object::{Value, names};
 
 use super::errors::{Errors, Path, items, text};
@@ -188,16 +190,34 @@ fn job_update(e: &mut Errors, new: &Value, old: &Value, path: &Path<'_>) {
     }
 }
 
+fn time_zone(e: &mut Errors, zone: &Value, path: &Path<'_>) {
+    let Value::String(name) = zone else { return };
+    if name.is_empty() {
+        e.invalid(path, zone, "timeZone must be nil or non-empty string");
+    } else if name.eq_ignore_ascii_case("local") {
+        let detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
+        e.invalid(path, zone, detail);
+    } else if let Err(why) = Zone::named(name) {
+        e.invalid(path, zone, &why);
+    }
+}
+
 pub(super) fn cron_job(e: &mut Errors, object: &Value) {
     let (spec, path) = (field(object, "spec"), Path::root("spec"));
     let schedule = text(field(spec, "schedule"));
+    let zone = field(spec, "timeZone");
     if schedule.is_empty() {
         e.required(&path.child("schedule"), "");
-    } else if !schedule.starts_with('@') && schedule.split_whitespace().count() != 5 {
-        let count = schedule.split_whitespace().count();
-        let detail = format!("expected exactly 5 fields, found {count}: [{schedule}]");
-        e.invalid(&path.child("schedule"), &schedule.into(), &detail);
+    } else {
+        if let Err(why) = Schedule::parse(schedule) {
+            e.invalid(&path.child("schedule"), &schedule.into(), &why);
+        }
+        if schedule.contains("TZ") {
+            let detail = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";
+            e.invalid(&path.child("schedule"), &schedule.into(), detail);
+        }
     }
+    time_zone(e, zone, &path.child("timeZone"));
     e.not_negative(&path.child("startingDeadlineSeconds"), field(spec, "startingDeadlineSeconds"));
     e.one_of(&path.child("concurrencyPolicy"), field(spec, "concurrencyPolicy"), &["Allow", "Forbid", "Replace"]);
     let template = path.child("jobTemplate");

@@ -192,3 +192,32 @@ fn services_config_and_roles() {
         ["rules[0].nonResourceURLs: Invalid value: [\"/x\"]: namespaced rules cannot apply to non-resource URLs"]
     );
 }
+
+#[test]
+fn cron_jobs() {
+    let with = |schedule: &str, zone: Value| {
+        let template = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
+        let spec = json!({"schedule": schedule, "timeZone": zone, "jobTemplate": {"spec": {"template": template}}});
+        json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"}, "spec": spec})
+    };
+    for (object, expect) in [
+        (with("*/5 * * * *", Value::Null), &[][..]),
+        (with("@hourly", "Europe/Berlin".into()), &[]),
+        (
+            with("61 * * * *", Value::Null),
+            &["spec.schedule: Invalid value: \"61 * * * *\": end of range (61) above maximum (59): 61"],
+        ),
+        (
+            with("TZ=UTC 1 * * * *", Value::Null),
+            &[
+                "spec.schedule: Invalid value: \"TZ=UTC 1 * * * *\": cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+            ],
+        ),
+        (
+            with("1 * * * *", "Mars/Olympus".into()),
+            &["spec.timeZone: Invalid value: \"Mars/Olympus\": unknown time zone Mars/Olympus"],
+        ),
+    ] {
+        assert_eq!(errors(object.clone()), expect, "{object}");
+    }
+}
