@@ -219,9 +219,10 @@ impl Machine<'_> {
         };
         let over_map = matches!(range, Value::Map(_));
         let outer = self.locals.len();
-        let mut state = LoopState { kind: each.kind, found: 0, failed: None, out: Vec::new() };
+        let mut state = LoopState { kind: each.kind, found: 0, failed: None, out: Vec::new(), map: BTreeMap::new() };
         for (index, item) in steps {
-            let single = if over_map { index.clone() } else { item.clone() };
+            let keyed = over_map || each.kind == LoopKind::TransformMap;
+            let single = if keyed { index.clone() } else { item.clone() };
             match each.variables.as_slice() {
                 [one] => self.locals.push((one.clone(), single.clone())),
                 [first, second, ..] => {
@@ -251,6 +252,18 @@ impl Machine<'_> {
         let value = self.eval(&each.body);
         match (each.kind, value) {
             (LoopKind::Map, value) => state.out.push(value?),
+            (LoopKind::TransformMap, value) => match item.key() {
+                Some(key) => state.insert(key, value?)?,
+                None => return no_overload(),
+            },
+            (LoopKind::TransformMapEntry, value) => match value? {
+                Value::Map(entries) => {
+                    // Each round adds few entries, but nothing says how few: they cost.
+                    self.spend(entries.len() as u64)?;
+                    entries.iter().try_for_each(|(key, value)| state.insert(key.clone(), value.clone()))?;
+                }
+                _ => return no_overload(),
+            },
             (LoopKind::Filter, value) => match value? {
                 Value::Bool(true) => state.out.push(item),
                 Value::Bool(false) => {}
@@ -279,12 +292,22 @@ struct LoopState {
     found: u64,
     failed: Option<EvalError>,
     out: Vec<Value>,
+    map: BTreeMap<Key, Value>,
 }
 
 impl LoopState {
+    fn insert(&mut self, key: Key, value: Value) -> Result<()> {
+        if self.map.contains_key(&key) {
+            return error(format!("insert failed: key {} already exists", crate::strings::shown(&key.value())));
+        }
+        self.map.insert(key, value);
+        Ok(())
+    }
+
     fn result(self) -> Result {
         match (self.kind, self.failed) {
             (LoopKind::Map | LoopKind::Filter, _) => Ok(Value::List(Arc::new(self.out))),
+            (LoopKind::TransformMap | LoopKind::TransformMapEntry, _) => Ok(Value::Map(Arc::new(self.map))),
             (LoopKind::ExistsOne, _) => Ok(Value::Bool(self.found == 1)),
             (LoopKind::All, _) if self.found > 0 => Ok(Value::Bool(false)),
             (LoopKind::Exists, _) if self.found > 0 => Ok(Value::Bool(true)),

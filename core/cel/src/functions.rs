@@ -10,12 +10,16 @@ use std::sync::Arc;
 use object::quantity::Quantity;
 
 use crate::eval::{EvalError, Result, error, no_overload};
+use crate::libraries;
 use crate::parser::Operator;
 use crate::strings;
 use crate::value::{Key, Value};
 
 /// Names before a dot that are no variables.
 pub const NAMESPACES: [&str; 5] = ["cel", "math", "sets", "optional", "strings"];
+
+/// Namespaces whose names variables have as well: they count only where the function exists.
+pub const SHARED: [&str; 2] = ["format", "ip"];
 
 /// Types that expressions can name.
 pub const TYPES: [&str; 10] = ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"];
@@ -127,7 +131,7 @@ const MORE: [&str; 5] = ["uint", "upperAscii", "url", "value", "ofNonZeroValue"]
 
 /// Whether a function of this name exists.
 pub fn is_known(name: &str) -> bool {
-    NAMES.contains(&name) || MORE.contains(&name)
+    NAMES.contains(&name) || MORE.contains(&name) || libraries::is_known(name)
 }
 
 /// What a call costs beyond looking at its arguments once.
@@ -220,11 +224,11 @@ fn arithmetic(operator: Operator, a: &Value, b: &Value) -> Result {
 
 /// Calls a function; as a method, the receiver is the first value.
 pub fn call(name: &str, method: bool, values: &[Value]) -> Result {
-    let result = match values {
+    let result = libraries::call(name, values).or_else(|| match values {
         [] => nothing(name),
         [one] => unary(name, one),
         [first, rest @ ..] => strings::call(name, first, rest).or_else(|| more(name, method, first, rest)),
-    };
+    });
     result.unwrap_or_else(no_overload)
 }
 
@@ -395,6 +399,18 @@ fn kubernetes(name: &str, value: &Value) -> Option<Result> {
             Some((address, bits)) => Ok(Value::Cidr(address, bits)),
             None => error(format!("network address parse error during conversion from string: invalid CIDR address: {text}")),
         },
+        ("ip.isCanonical", Value::Text(text)) => match text.parse::<IpAddr>() {
+            Ok(ip) => Ok(Value::Bool(ip.to_string() == **text)),
+            Err(_) => error(format!("IP Address {text:?} parse error during conversion from string")),
+        },
+        ("masked", Value::Cidr(address, bits)) => {
+            let rest = masked(*address, *bits);
+            let network = match address {
+                IpAddr::V4(_) => IpAddr::from(u32::try_from(rest).unwrap_or_default().to_be_bytes()),
+                IpAddr::V6(_) => IpAddr::from(rest.to_be_bytes()),
+            };
+            Ok(Value::Cidr(network, *bits))
+        }
         ("isCIDR", Value::Text(text)) => Ok(Value::Bool(cidr(text).is_some())),
         ("ip", Value::Cidr(address, _)) => Ok(Value::Ip(*address)),
         ("prefixLength", Value::Cidr(_, bits)) => Ok(Value::Int(i64::from(*bits))),

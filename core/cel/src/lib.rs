@@ -11,6 +11,7 @@ mod check;
 mod eval;
 mod functions;
 mod lexer;
+mod libraries;
 mod parser;
 mod strings;
 mod value;

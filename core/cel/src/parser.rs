@@ -60,6 +60,8 @@ pub enum LoopKind {
     ExistsOne,
     Map,
     Filter,
+    TransformMap,
+    TransformMapEntry,
 }
 
 /// `range.all(x, …)` and its like; with two variables the first is the index or key.
@@ -386,13 +388,16 @@ fn method(at: usize, of: Expr, name: String, mut arguments: Vec<Expr>) -> Parsed
         "exists_one" | "existsOne" => Some(LoopKind::ExistsOne),
         "map" | "transformList" => Some(LoopKind::Map),
         "filter" => Some(LoopKind::Filter),
+        "transformMap" => Some(LoopKind::TransformMap),
+        "transformMapEntry" => Some(LoopKind::TransformMapEntry),
         _ => None,
     };
     let count = arguments.len();
     if let (Some(kind), 2..=4) = (kind, count) {
         let body = arguments.pop().unwrap_or_else(|| of.clone());
         // `map(x, filter, body)`; `all(i, x, body)`; `transformList(i, x, filter, body)`.
-        let two = matches!(kind, LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne) && count == 3 || name == "transformList";
+        let two =
+            matches!(kind, LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne) && count == 3 || name.starts_with("transform");
         let names = if two { 2 } else { 1 };
         let filter = if arguments.len() > names { arguments.pop() } else { None };
         let variables = arguments.iter().map(variable).collect::<Result<Vec<_>, _>>()?;
@@ -410,7 +415,8 @@ fn method(at: usize, of: Expr, name: String, mut arguments: Vec<Expr>) -> Parsed
         return Err((at, format!("invalid arguments of {name}()")));
     }
     if let Node::Ident(space) = &of.node
-        && crate::functions::NAMESPACES.contains(&space.as_str())
+        && (crate::functions::NAMESPACES.contains(&space.as_str())
+            || crate::functions::SHARED.contains(&space.as_str()) && crate::functions::is_known(&format!("{space}.{name}")))
     {
         if space == "cel" && name == "bind" {
             return bind(at, arguments);

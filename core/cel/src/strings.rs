@@ -36,6 +36,8 @@ pub fn shown(value: &Value) -> String {
         Value::Quantity(quantity) => quantity.to_string(),
         Value::Ip(ip) => ip.to_string(),
         Value::Cidr(address, bits) => format!("{address}/{bits}"),
+        Value::Semver(version) => version.shown(),
+        Value::Format(name) => (*name).to_owned(),
         Value::Failed(why) => why.to_string(),
     }
 }
@@ -211,7 +213,7 @@ fn format_text(this: &str, values: &[Value]) -> Result {
 }
 
 /// An absolute address, or an absolute path.
-fn url(text: &str) -> Option<Value> {
+pub(crate) fn url(text: &str) -> Option<Value> {
     if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
         return None;
     }

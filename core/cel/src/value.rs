@@ -41,6 +41,10 @@ pub enum Value {
     Ip(std::net::IpAddr),
     /// net.CIDR
     Cidr(std::net::IpAddr, u8),
+    /// kubernetes.Semver
+    Semver(Arc<crate::libraries::Semver>),
+    /// kubernetes.NamedFormat, by its name
+    Format(&'static str),
     /// A value whose computation failed; whoever asks for it gets the reason.
     Failed(Arc<str>),
 }
@@ -108,6 +112,8 @@ impl Value {
             Value::Quantity(_) => "kubernetes.Quantity",
             Value::Ip(_) => "net.IP",
             Value::Cidr(..) => "net.CIDR",
+            Value::Semver(_) => "kubernetes.Semver",
+            Value::Format(_) => "kubernetes.NamedFormat",
             Value::Failed(_) => "error",
         }
     }
@@ -153,7 +159,8 @@ impl Value {
             (Value::Null, Value::Null) => true,
             (Value::Bool(a), Value::Bool(b)) => a == b,
             (Value::Bytes(a), Value::Bytes(b)) => a == b,
-            (Value::Type(a), Value::Type(b)) => a == b,
+            (Value::Type(a), Value::Type(b)) | (Value::Format(a), Value::Format(b)) => a == b,
+            (Value::Semver(a), Value::Semver(b)) => a == b,
             (Value::Ip(a), Value::Ip(b)) => a == b,
             (Value::Cidr(a, n), Value::Cidr(b, m)) => a == b && n == m,
             (Value::Optional(a), Value::Optional(b)) => match (a, b) {

@@ -229,10 +229,11 @@ impl Request<'_> {
         let target = self.attributes.target;
         let (gvr, kind) = (&target.resource.gvr, &target.resource.kind);
         let user = crate::strategy::review::user_info(self.attributes.user);
+        let kind = json!({"group": &*kind.group, "version": &*kind.version, "kind": &*kind.kind});
+        let resource = json!({"group": &*gvr.group, "version": &*gvr.version, "resource": &*gvr.resource});
         let request = json!({
-            "kind": {"group": &*kind.group, "version": &*kind.version, "kind": &*kind.kind},
-            "resource": {"group": &*gvr.group, "version": &*gvr.version, "resource": &*gvr.resource},
-            "subResource": target.subresource, "name": self.attributes.name, "namespace": target.namespace,
+            "kind": &kind, "resource": &resource, "subResource": target.subresource,
+            "requestKind": kind, "requestResource": resource, "requestSubResource": target.subresource, "name": self.attributes.name, "namespace": target.namespace,
             "operation": self.attributes.operation.as_str(), "userInfo": user, "dryRun": self.attributes.is_dry_run(),
             "options": self.attributes.options_object(),
         });
