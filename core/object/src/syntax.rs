@@ -1,4 +1,5 @@
-//! What Go's JSON decoder says of bytes that are not JSON. Clients and their tests know these messages.
+//! Habits of Go that clients and their tests know: what its JSON decoder says of bytes that are not JSON, and how fields are
+//! called.
 
 /// A syntax error in the words of Go's `encoding/json`.
 pub fn go_json(error: &serde_json::Error, json: &[u8]) -> String {
@@ -28,6 +29,14 @@ pub fn go_json(error: &serde_json::Error, json: &[u8]) -> String {
     format!("invalid character {found} {place}")
 }
 
+/// The API's name of a Go field: what stands in capitals at its beginning, but for the first letter of the next word, is small.
+pub fn json_name(name: &str) -> String {
+    let capitals = name.bytes().take_while(u8::is_ascii_uppercase).count();
+    let small = if capitals == name.len() || capitals <= 1 { capitals } else { capitals - 1 };
+    let (first, rest) = name.split_at(small);
+    first.to_lowercase() + rest
+}
+
 /// A character as Go quotes it.
 fn shown(byte: u8) -> String {
     match byte {
@@ -49,6 +58,20 @@ fn in_literal(json: &[u8], at: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_the_api_follow_from_gos() {
+        for (go, api) in [
+            ("DNSPolicy", "dnsPolicy"),
+            ("TTY", "tty"),
+            ("SELinuxOptions", "seLinuxOptions"),
+            ("HostPID", "hostPID"),
+            ("Name", "name"),
+            ("GCEPersistentDisk", "gcePersistentDisk"),
+        ] {
+            assert_eq!(json_name(go), api);
+        }
+    }
 
     #[test]
     fn errors_are_told_in_gos_words() {

@@ -99,6 +99,15 @@ pub fn update(api: &mut ApiServer, write: &Write<'_>, scale: &Value) -> Result<V
         Some(version) => value::set(&mut new, &["metadata", "resourceVersion"], version.clone()),
         None => drop(value::remove(&mut new, &["metadata", "resourceVersion"])),
     }
+    if replicas == 0 && custom(target).is_none() && i64_at(&new, &["spec", "replicas"]) == Some(0) {
+        // A Scale leaves a 0 out: who scales to nothing takes the field from its owners and does not own it.
+        let live = api.in_version_of(&target.resource, old.value())?;
+        value::remove(&mut new, &["spec", "replicas"]);
+        schema::apply::update(Some(&live), &mut new, &crate::write::writer(write));
+        value::set(&mut new, &["spec", "replicas"], 0);
+        let changed = api.replace(write, &old, old.value(), new, true)?;
+        return scale_of(target, &changed);
+    }
     // The change is the object's own, whatever path it came by.
     let changed = api.replace(write, &old, old.value(), new, false)?;
     scale_of(target, &changed)

@@ -5,6 +5,7 @@
 //! [`sets`] finds and makes ReplicaSets, [`rolling`] and [`recreate`] move pods from old to new, [`scale`] spreads a change
 //! of size over all of them, [`status`] says how far it is.
 
+mod hash;
 mod plan;
 mod rolling;
 mod scale;

@@ -2,11 +2,11 @@
 
 use apiserver::gvr;
 use object::events::EventType;
-use object::rng::safe_encode;
 use object::value::{self, at, i64_at, str_at};
 use object::{Result, Value, json};
 
 use super::DEPLOYMENT;
+use super::hash::template_hash;
 use super::plan::{HASH_LABEL, Plan, REVISION, REVISION_HISTORY, number, same_template};
 use super::status;
 use crate::context::Context;
@@ -151,14 +151,4 @@ fn set_revision(set: &mut Value, revision: i64) {
         value::set(set, &["metadata", "annotations", REVISION_HISTORY], history);
     }
     value::set(set, &["metadata", "annotations", REVISION], revision.to_string());
-}
-
-/// A short name for a template: FNV-1a over its canonical form and the collisions so far.
-fn template_hash(template: &Value, collisions: Option<i64>) -> String {
-    let mut text = template.to_string();
-    if let Some(count) = collisions {
-        text += &count.to_string();
-    }
-    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    safe_encode(&hash.to_string())
 }
