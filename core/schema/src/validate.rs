@@ -11,6 +11,7 @@ mod config;
 mod container;
 mod errors;
 mod fixed;
+mod machinery;
 mod metadata;
 mod others;
 mod pod;
@@ -148,6 +149,10 @@ fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&V
         ("discovery.k8s.io", "EndpointSlice") => others::endpoint_slice(e, object, old),
         ("node.k8s.io", "RuntimeClass") => others::runtime_class(e, object, old),
         ("storage.k8s.io", "CSIDriver") => others::csi_driver(e, object),
+        ("apiregistration.k8s.io", "APIService") => machinery::api_service(e, object),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => machinery::flow_schema(e, object),
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => machinery::priority_level(e, object),
+        ("certificates.k8s.io", "CertificateSigningRequest") if old.is_none() => machinery::signing_request(e, object),
         ("networking.k8s.io", "ServiceCIDR") => fixed::service_cidr(e, object, old),
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration") => {
             others::webhooks(e, object);

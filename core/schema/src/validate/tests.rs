@@ -221,3 +221,46 @@ fn cron_jobs() {
         assert_eq!(errors(object.clone()), expect, "{object}");
     }
 }
+
+#[test]
+fn machinery() {
+    let kind = |kind: &str, version: &str, name: &str, spec: Value| {
+        errors(json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}))
+    };
+    let service = json!({"group": "a.io", "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 0,
+        "insecureSkipTLSVerify": true, "service": {"name": "s", "namespace": ""}});
+    assert_eq!(
+        kind("APIService", "apiregistration.k8s.io/v1", "v2.a.io", service),
+        [
+            "metadata.name: Invalid value: \"v2.a.io\": must be `spec.version+\".\"+spec.group`: \"v1.a.io\"",
+            "spec.versionPriority: Invalid value: 0: must be positive and less than 1000",
+            "spec.service.namespace: Required value",
+        ]
+    );
+    let schema = json!({"matchingPrecedence": 1, "priorityLevelConfiguration": {"name": ""}, "rules": [{"subjects": []}]});
+    assert_eq!(
+        kind("FlowSchema", "flowcontrol.apiserver.k8s.io/v1", "f", schema),
+        [
+            "spec.matchingPrecedence: Invalid value: 1: only the schema named 'exempt' may have matchingPrecedence 1",
+            "spec.priorityLevelConfiguration.name: Required value: must reference a priority level",
+            "spec.rules[0].subjects: Required value: subjects must contain at least one value",
+            "spec.rules[0]: Required value: at least one of resourceRules and nonResourceRules has to be non-empty",
+        ]
+    );
+    let queuing = json!({"queues": 2, "handSize": 3, "queueLengthLimit": 5});
+    let level = json!({"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": queuing}}});
+    assert_eq!(
+        kind("PriorityLevelConfiguration", "flowcontrol.apiserver.k8s.io/v1", "p", level),
+        ["spec.limited.limitResponse.queuing.handSize: Invalid value: 3: should not be greater than queues (2)"]
+    );
+    let request = json!({"request": "YQ==", "signerName": "plain", "usages": ["any", "any"], "expirationSeconds": 10});
+    assert_eq!(
+        kind("CertificateSigningRequest", "certificates.k8s.io/v1", "c", request),
+        [
+            "spec.usages[1]: Duplicate value: \"any\"",
+            "spec.signerName: Invalid value: \"plain\": must be a fully qualified domain and path of the form \
+             'example.com/signer-name'",
+            "spec.expirationSeconds: Invalid value: 10: may not specify a duration less than 600 seconds (10 minutes)",
+        ]
+    );
+}
