@@ -1,7 +1,7 @@
 //! The command line: what `wasmkube` can be told, and what it says while it starts and once it runs.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -88,6 +88,9 @@ struct Up {
     /// Leave scheduling to another scheduler.
     #[arg(long)]
     disable_scheduler: bool,
+    /// How the scheduler places pods: a KubeSchedulerConfiguration.
+    #[arg(long, value_name = "FILE")]
+    scheduler_config: Option<PathBuf>,
     /// How the control plane runs.
     #[arg(long, value_enum, default_value_t)]
     engine: Kind,
@@ -109,6 +112,16 @@ struct Up {
     /// How many files of the audit log that were put aside are kept; 0 is all.
     #[arg(long, default_value_t = 0)]
     audit_log_maxbackup: u32,
+}
+
+/// A file's KubeSchedulerConfiguration as JSON.
+fn scheduler_config(path: &Path) -> anyhow::Result<String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    let config: serde_json::Value = serde_saphyr::from_str(&text).with_context(|| format!("cannot read {shown}"))?;
+    let config = config.to_string();
+    cluster::scheduler_profiles(&config).map_err(|why| anyhow::anyhow!("{shown}: {why}"))?;
+    Ok(config)
 }
 
 /// Does what the arguments say.
@@ -182,6 +195,7 @@ fn up(arguments: Up) -> Result<()> {
         node: (!arguments.control_plane_only).then(|| NODE.to_owned()),
         controllers: arguments.controllers,
         scheduler: !arguments.disable_scheduler,
+        scheduler_config: arguments.scheduler_config.as_deref().map(scheduler_config).transpose()?.unwrap_or_default(),
         engine: arguments.engine,
         journal: arguments.journal,
         encryption: arguments.encryption_provider_config,

@@ -103,6 +103,8 @@ pub struct Options {
     pub controllers: Vec<String>,
     /// Whether the built-in scheduler runs.
     pub scheduler: bool,
+    /// The scheduler's configuration as JSON; empty for none.
+    pub scheduler_config: String,
     /// How core runs.
     pub engine: Kind,
     /// Where changes are kept.
@@ -279,6 +281,7 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         simulated_nodes: options.simulated_nodes,
         controllers: options.controllers.clone(),
         scheduler: options.scheduler,
+        scheduler_config: options.scheduler_config.clone(),
         advertise_address: local(api).ip().to_string(),
         advertise_port: api.port(),
         tokens: vec![StaticToken {

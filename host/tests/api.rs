@@ -42,6 +42,7 @@ async fn start(dir: &Dir, journal: JournalKind) -> Result<Server> {
         node: None,
         controllers: vec!["*".to_owned()],
         scheduler: true,
+        scheduler_config: String::new(),
         engine: Kind::Native,
         journal,
         encryption: None,

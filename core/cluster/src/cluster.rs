@@ -133,7 +133,10 @@ impl Parts {
             history_limit: config.history_limit,
             audit_policy: config.audit_policy.clone(),
         };
-        let scheduler = scheduler::Settings { seed: config.seed, ..scheduler::Settings::default() };
+        let mut scheduler = scheduler::Settings { seed: config.seed, ..scheduler::Settings::default() };
+        if let Ok(profiles) = scheduler_profiles(&config.scheduler_config) {
+            scheduler.profiles = profiles;
+        }
         let controllers = controllers::Settings {
             root_ca: config.root_ca.clone(),
             cluster_cidr: config.cluster_cidr.clone(),
@@ -166,6 +169,15 @@ impl Parts {
         progress.more |= self.api.store().revision() != before;
         progress
     }
+}
+
+/// The profiles of a `KubeSchedulerConfiguration` in JSON; an error says what is wrong with it.
+pub fn scheduler_profiles(config: &str) -> Result<Vec<scheduler::Profile>, String> {
+    if config.is_empty() {
+        return Ok(vec![scheduler::Profile::default()]);
+    }
+    let config: object::Value = serde_json::from_str(config).map_err(|error| error.to_string())?;
+    scheduler::Profile::read(&config)
 }
 
 /// The answer to a request that came before the control plane could serve.

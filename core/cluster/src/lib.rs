@@ -11,7 +11,7 @@ mod simulated;
 pub mod trace;
 pub mod wire;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, scheduler_profiles};
 pub use controllers::controller_names;
 pub use store::registry_prefix;
 pub use wire::{CallId, Config, Input, Output, Record, Request, StepInput, StepOutput, StreamId};

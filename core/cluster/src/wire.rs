@@ -45,6 +45,8 @@ pub struct Config {
     pub scheduler: bool,
     /// An `audit.k8s.io/v1` Policy as YAML or JSON, which [`check_audit_policy`] finds good; empty for no audit log.
     pub audit_policy: String,
+    /// A `KubeSchedulerConfiguration` as JSON; empty for none. What cannot be read is as if it were not there.
+    pub scheduler_config: String,
 }
 
 impl Default for Config {
@@ -65,6 +67,7 @@ impl Default for Config {
             controllers: vec!["*".to_owned()],
             scheduler: true,
             audit_policy: String::new(),
+            scheduler_config: String::new(),
         }
     }
 }

@@ -16,7 +16,11 @@ struct World {
 impl World {
     /// Nodes by name; each with 2 CPUs, 1 GiB and room for 10 pods, and what is given besides.
     fn new(nodes: &[(&str, Value)]) -> Self {
-        let mut driver = Driver::start(Config { controllers: Vec::new(), ..Config::default() });
+        World::with(Config { controllers: Vec::new(), ..Config::default() }, nodes)
+    }
+
+    fn with(config: Config, nodes: &[(&str, Value)]) -> Self {
+        let mut driver = Driver::start(config);
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
         driver.create("/api/v1/namespaces/default/serviceaccounts", &account);
         for (name, more) in nodes {
@@ -236,4 +240,28 @@ fn a_new_node_helps_those_who_wait() {
     world.driver.request("PATCH", "/api/v1/nodes/late/status", &json!({"status": {"allocatable": {"pods": "1"}}}));
     world.driver.settle(2_000);
     assert_eq!(world.place("p"), "late");
+}
+
+#[test]
+fn profiles_place_pods_each_in_its_way() {
+    let config = json!({"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration", "profiles": [
+        {},
+        {"schedulerName": "pack", "plugins": {"score": {"disabled": [{"name": "*"}], "enabled": [{"name": "NodeResourcesFit"}]}},
+         "pluginConfig": [{"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "MostAllocated"}}}]},
+    ]});
+    let mut world = World::with(
+        Config { controllers: Vec::new(), scheduler_config: config.to_string(), ..Config::default() },
+        &[("a", json!({})), ("b", json!({}))],
+    );
+    let by = |scheduler: &str| {
+        let mut spec = cpu("200m");
+        spec["schedulerName"] = json!(scheduler);
+        spec
+    };
+    let first = world.pod("p1", json!({}), by("pack")).place("p1");
+    for name in ["p2", "p3"] {
+        assert_eq!(world.pod(name, json!({}), by("pack")).place(name), first, "packed");
+    }
+    assert_ne!(world.pod("q", json!({}), by("default-scheduler")).place("q"), first, "spread");
+    assert_eq!(world.pod("r", json!({}), by("nobody")).place("r"), "", "not ours");
 }

@@ -4,6 +4,7 @@ use object::value::at;
 use object::{GroupResource, LabelSelector, Value, json};
 use store::{Key, Store, View};
 
+use crate::config::Profile;
 use crate::pod_info::{PodInfo, SpreadConstraint};
 
 /// Kubernetes' own constraints: topology key and skew.
@@ -25,7 +26,7 @@ impl View for Selected {
 }
 
 /// The constraints of a pod without any: its like are those that its Services and its controller select.
-pub(crate) fn constraints(pod: &PodInfo, store: &Store) -> Vec<SpreadConstraint> {
+pub(crate) fn constraints(pod: &PodInfo, store: &Store, profile: &Profile) -> Vec<SpreadConstraint> {
     if !pod.spread.is_empty() {
         return Vec::new();
     }
@@ -44,7 +45,10 @@ pub(crate) fn constraints(pod: &PodInfo, store: &Store) -> Vec<SpreadConstraint>
     }
     let selector = json!({"matchLabels": labels, "matchExpressions": expressions});
     match LabelSelector::from_json(&selector) {
-        Ok(selector) if !selector.is_empty() => SYSTEM.iter().map(|(key, skew)| soft(key, *skew, &selector)).collect(),
+        Ok(selector) if !selector.is_empty() => match &profile.spread {
+            Some(list) => list.iter().map(|c| SpreadConstraint { selector: selector.clone(), ..c.clone() }).collect(),
+            None => SYSTEM.iter().map(|(key, skew)| soft(key, *skew, &selector)).collect(),
+        },
         _ => Vec::new(),
     }
 }

@@ -9,6 +9,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod cache;
+mod config;
 mod defaults;
 mod explain;
 mod node_info;
@@ -18,6 +19,7 @@ mod preemption;
 mod queue;
 mod scheduler;
 
+pub use config::Profile;
 pub use node_info::NodeInfo;
 pub use pod_info::PodInfo;
 pub use scheduler::{Scheduler, Settings};

@@ -1,6 +1,6 @@
 //! The scheduling cycle: follow the store, take a pod, filter, score, bind; or say why not.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use apiserver::{ApiServer, DeleteOptions, PatchKind, Preconditions, UserInfo, gvr};
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use store::{Event, Key, Object, Progress, Store};
 
 use crate::cache::Cache;
+use crate::config::Profile;
 use crate::explain;
 use crate::node_info::NodeInfo;
 use crate::plugins::{self, Change, Plugin, Prepared, Rejection, Verdict};
@@ -24,23 +25,23 @@ const MIN_NODES_TO_FIND: usize = 100;
 /// What the scheduler must be told.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Pods that name this scheduler are its own.
-    pub name: String,
+    /// Pods that name one of these schedulers are its own.
+    pub profiles: Vec<Profile>,
     /// Seed of the choice between equal nodes.
     pub seed: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { name: "default-scheduler".to_owned(), seed: 0 }
+        Settings { profiles: vec![Profile::default()], seed: 0 }
     }
 }
 
 /// The scheduler.
 pub struct Scheduler {
-    settings: Settings,
+    /// By the name of the scheduler, each with who speaks for it.
+    profiles: BTreeMap<String, (Arc<Profile>, Recorder)>,
     user: UserInfo,
-    recorder: Recorder,
     rng: Rng,
     cache: Cache,
     queue: Queue,
@@ -107,7 +108,6 @@ impl Scheduler {
     pub fn new(settings: Settings) -> Self {
         Scheduler {
             user: UserInfo::new("system:kube-scheduler", &[]),
-            recorder: Recorder::new(&settings.name, ""),
             rng: Rng::new(settings.seed ^ 0x7363_6865_6475_6c65),
             cache: Cache::default(),
             queue: Queue::default(),
@@ -123,7 +123,11 @@ impl Scheduler {
                 pods_v1: gvr("", "v1", "pods"),
                 events_v1: gvr("", "v1", "events"),
             },
-            settings,
+            profiles: settings
+                .profiles
+                .into_iter()
+                .map(|profile| (profile.name.clone(), (Arc::new(profile.clone()), Recorder::new(&profile.name, ""))))
+                .collect(),
         }
     }
 
@@ -225,7 +229,8 @@ impl Scheduler {
     /// Filters and scores; stops looking when enough nodes fit.
     fn find_node(&mut self, store: &Store, pod: &PodInfo) -> Attempt {
         let nodes: Vec<&NodeInfo> = self.cache.nodes().collect();
-        let prepared = match Prepared::of(pod, &self.cache, store) {
+        let profile = self.profiles.get(&pod.scheduler_name).map(|(profile, _)| profile.clone()).unwrap_or_default();
+        let prepared = match Prepared::of(pod, &self.cache, store, &profile) {
             Ok(prepared) => prepared,
             Err((plugin, why)) => {
                 let rejection = Rejection { plugin, reasons: Vec::new(), resolvable: false };
@@ -328,7 +333,11 @@ impl Scheduler {
         let about = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {
             "namespace": &*pod.namespace, "name": &*pod.name, "uid": &*pod.uid,
         }});
-        let Some(write) = self.recorder.event(said.at, &about, said.kind, said.reason, &said.message) else { return };
+        // Who was pushed off a node may have named another scheduler; then the first one speaks.
+        let by_name = self.profiles.contains_key(&pod.scheduler_name);
+        let profile = if by_name { self.profiles.get_mut(&pod.scheduler_name) } else { self.profiles.values_mut().next() };
+        let Some((_, recorder)) = profile else { return };
+        let Some(write) = recorder.event(said.at, &about, said.kind, said.reason, &said.message) else { return };
         let mut client = api.client(now, &self.user);
         let events = &self.names.events_v1;
         // An event that cannot be written (its namespace is going away) is lost, as on Kubernetes.
@@ -431,7 +440,7 @@ impl Scheduler {
             if comes {
                 self.changed(Change::PodPlaced(&pod), now);
             }
-        } else if pod.deleting || pod.scheduler_name != self.settings.name {
+        } else if pod.deleting || !self.profiles.contains_key(&pod.scheduler_name) {
             self.queue.remove(key);
             self.cache.nominate(key, None);
         } else {

@@ -7,9 +7,6 @@ use crate::cache::Cache;
 use crate::node_info::NodeInfo;
 use crate::pod_info::{PodInfo, PodTerm};
 
-/// What the required affinity of a pod that is there already is worth to a pod that it wants near.
-const HARD_AFFINITY_WEIGHT: i64 = 1;
-
 /// A topology domain: label and value.
 type Domain = (String, String);
 
@@ -32,8 +29,9 @@ pub(crate) struct Neighbours {
 }
 
 impl Neighbours {
-    /// Looks for them; costs nothing where no terms exist.
-    pub fn of(pod: &PodInfo, cache: &Cache) -> Self {
+    /// Looks for them; costs nothing where no terms exist. `hard_weight` is what the required affinity of a pod that is there
+    /// already is worth to a pod that it wants near.
+    pub fn of(pod: &PodInfo, cache: &Cache, hard_weight: i64) -> Self {
         let mut found = Neighbours::default();
         let own_terms = pod.has_affinity() || !pod.anti_affinity.is_empty();
         if !own_terms && cache.with_anti_affinity == 0 && cache.with_affinity == 0 {
@@ -43,7 +41,7 @@ impl Neighbours {
         for node in cache.nodes().filter(concerned) {
             for other in node.pods.values() {
                 found.count(pod, other, node, cache, 1);
-                found.like(pod, other, node, cache);
+                found.like(pod, other, node, (cache, hard_weight));
             }
         }
         let home = cache.namespace(&pod.namespace);
@@ -70,7 +68,7 @@ impl Neighbours {
         }
     }
 
-    fn like(&mut self, pod: &PodInfo, other: &PodInfo, node: &NodeInfo, cache: &Cache) {
+    fn like(&mut self, pod: &PodInfo, other: &PodInfo, node: &NodeInfo, (cache, hard_weight): (&Cache, i64)) {
         let there = cache.namespace(&other.namespace);
         for (weight, term) in pod.preferred_pods.iter().filter(|(_, term)| term.selects(other, there)) {
             add(&mut self.liked, domain(term, node), *weight);
@@ -78,7 +76,7 @@ impl Neighbours {
         if other.has_affinity() {
             let here = cache.namespace(&pod.namespace);
             for term in other.affinity.iter().filter(|t| t.selects(pod, here)) {
-                add(&mut self.liked, domain(term, node), HARD_AFFINITY_WEIGHT);
+                add(&mut self.liked, domain(term, node), hard_weight);
             }
             for (weight, term) in other.preferred_pods.iter().filter(|(_, t)| t.selects(pod, here)) {
                 add(&mut self.liked, domain(term, node), *weight);

@@ -15,7 +15,10 @@ use std::sync::Arc;
 
 use store::Store;
 
+use object::scheduling::MatchNode as _;
+
 use crate::cache::Cache;
+use crate::config::Profile;
 use crate::defaults;
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
@@ -140,20 +143,22 @@ pub(crate) struct Prepared {
     spread: Spread,
     volumes: Volumes,
     named: Option<BTreeSet<String>>,
+    profile: Arc<Profile>,
 }
 
 impl Prepared {
     /// Looks at the whole cluster as far as the pod's constraints need it. An error is what rules out every node.
-    pub fn of(pod: &PodInfo, cache: &Cache, store: &Store) -> Result<Self, (Plugin, String)> {
+    pub fn of(pod: &PodInfo, cache: &Cache, store: &Store, profile: &Arc<Profile>) -> Result<Self, (Plugin, String)> {
         let named = node_affinity::named(pod);
         if named.as_ref().is_some_and(BTreeSet::is_empty) {
             return Err((Plugin::NodeAffinity, "pod affinity terms conflict".to_owned()));
         }
         Ok(Prepared {
             volumes: Volumes::of(pod, store).map_err(|why| (Plugin::VolumeBinding, why))?,
-            neighbours: Neighbours::of(pod, cache),
-            spread: Spread::of(pod, &defaults::constraints(pod, store), cache),
+            neighbours: Neighbours::of(pod, cache, profile.hard_affinity_weight),
+            spread: Spread::of(pod, &defaults::constraints(pod, store, profile), cache),
             named,
+            profile: profile.clone(),
         })
     }
 
@@ -169,14 +174,26 @@ pub(crate) fn filter(pod: &PodInfo, node: &NodeInfo, prepared: &Prepared) -> Res
     if prepared.named.as_ref().is_some_and(|names| !names.contains(&*node.name)) {
         return Err(Rejection::unresolvable(Plugin::NodeAffinity, "node(s) didn't satisfy plugin(s) [NodeAffinity]"));
     }
-    node_unschedulable::filter(pod, node)?;
-    taint_toleration::filter(pod, node)?;
-    node_affinity::filter(pod, node)?;
-    node_ports::filter(pod, node)?;
-    node_resources::filter(pod, node)?;
-    prepared.volumes.filter(node)?;
-    prepared.spread.filter(pod, node)?;
-    prepared.neighbours.filter(pod, node)
+    let profile = &prepared.profile;
+    let on = |plugin: &str| profile.filters(plugin);
+    let run = |plugin: &str, filter: fn(&PodInfo, &NodeInfo) -> Result<(), Rejection>| {
+        if on(plugin) { filter(pod, node) } else { Ok(()) }
+    };
+    run("NodeUnschedulable", node_unschedulable::filter)?;
+    run("TaintToleration", taint_toleration::filter)?;
+    if profile.added_affinity.as_ref().is_some_and(|added| !added.matches(node.fields())) {
+        return Err(Rejection::unresolvable(Plugin::NodeAffinity, "node(s) didn't match scheduler-enforced node affinity"));
+    }
+    run("NodeAffinity", node_affinity::filter)?;
+    run("NodePorts", node_ports::filter)?;
+    run("NodeResourcesFit", node_resources::filter)?;
+    if on("VolumeBinding") {
+        prepared.volumes.filter(node)?;
+    }
+    if on("PodTopologySpread") {
+        prepared.spread.filter(pod, node)?;
+    }
+    if on("InterPodAffinity") { prepared.neighbours.filter(pod, node) } else { Ok(()) }
 }
 
 /// Whether the pod can run on the node, also when those come for whom room is being made there and who go before it.
@@ -200,29 +217,33 @@ pub(crate) fn filter_with_nominated(pod: &PodInfo, node: &NodeInfo, prepared: &P
 /// The total score of each node for the pod.
 pub(crate) fn score(pod: &PodInfo, nodes: &[&NodeInfo], prepared: &Prepared, cache: &Cache) -> Vec<i64> {
     let mut total = vec![0i64; nodes.len()];
-    let mut add = |weight: i64, scores: Vec<i64>| {
-        for (sum, score) in total.iter_mut().zip(scores) {
-            *sum += weight * score;
+    let profile = &prepared.profile;
+    let mut add = |plugin: &str, scores: &dyn Fn() -> Vec<i64>| {
+        let weight = profile.weight(plugin);
+        if weight > 0 {
+            for (sum, score) in total.iter_mut().zip(scores()) {
+                *sum += weight * score;
+            }
         }
     };
     let each = |score: &dyn Fn(&NodeInfo) -> i64| nodes.iter().map(|node| score(node)).collect::<Vec<_>>();
-    add(1, each(&|node| node_resources::least_allocated(pod, node)));
-    add(1, each(&|node| node_resources::balanced_allocation(pod, node)));
+    add("NodeResourcesFit", &|| each(&|node| node_resources::score(pod, node, &profile.scoring)));
+    add("NodeResourcesBalancedAllocation", &|| each(&|node| node_resources::balanced_allocation(pod, node)));
     if nodes.iter().any(|node| !node.taints.is_empty()) {
-        add(3, normalized(each(&|node| taint_toleration::score(pod, node)), true));
+        add("TaintToleration", &|| normalized(each(&|node| taint_toleration::score(pod, node)), true));
     }
     if !pod.preferred_nodes.is_empty() {
-        add(2, normalized(each(&|node| node_affinity::score(pod, node)), false));
+        add("NodeAffinity", &|| normalized(each(&|node| node_affinity::score(pod, node)), false));
     }
     if nodes.iter().any(|node| !node.images.is_empty()) {
         let spread = image_locality::Spread::of(pod, nodes, cache.nodes().count());
-        add(1, each(&|node| spread.score(pod, node)));
+        add("ImageLocality", &|| each(&|node| spread.score(pod, node)));
     }
     if prepared.neighbours.has_preferences() {
-        add(2, prepared.neighbours.scores(nodes));
+        add("InterPodAffinity", &|| prepared.neighbours.scores(nodes));
     }
     if prepared.spread.has_preferences() {
-        add(2, prepared.spread.scores(pod, nodes, cache));
+        add("PodTopologySpread", &|| prepared.spread.scores(pod, nodes, cache));
     }
     total
 }

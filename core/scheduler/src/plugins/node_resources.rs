@@ -1,7 +1,10 @@
 //! NodeResourcesFit and NodeResourcesBalancedAllocation: what a pod asks for must be free; emptier and more evenly used nodes
 //! are better.
 
-use super::{MAX_SCORE, Plugin, Rejection};
+use object::scheduling::ResourceList;
+
+use super::{Plugin, Rejection};
+use crate::config::Scoring;
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
 
@@ -33,15 +36,20 @@ pub(super) fn could_hold(pod: &PodInfo, node: &NodeInfo) -> bool {
     has("pods") > 0 && pod.requests.iter().all(|(name, wanted)| *wanted <= has(name))
 }
 
-/// How much of cpu and memory would stay free, averaged.
-pub(super) fn least_allocated(pod: &PodInfo, node: &NodeInfo) -> i64 {
-    let free = |name: &str, used: i64| {
+/// How good the use of the node's resources would be.
+pub(super) fn score(pod: &PodInfo, node: &NodeInfo, scoring: &Scoring) -> i64 {
+    scoring.score(|name| {
         let has = node.allocatable.get(name).copied().unwrap_or(0);
-        if has <= 0 { None } else { Some(((has - used).max(0)) * MAX_SCORE / has) }
-    };
-    let parts = [free("cpu", node.scored_cpu + pod.scored_cpu), free("memory", node.scored_memory + pod.scored_memory)];
-    let (count, sum) = parts.iter().flatten().fold((0, 0), |(n, sum), part| (n + 1, sum + part));
-    if count == 0 { 0 } else { sum / count }
+        let asked = |list: &ResourceList| list.get(name).copied().unwrap_or(0);
+        let used = match name {
+            "cpu" => node.scored_cpu + pod.scored_cpu,
+            "memory" => node.scored_memory + pod.scored_memory,
+            // What a pod does not ask for does not speak for or against a node.
+            _ if asked(&pod.requests) == 0 => return (0, 0),
+            _ => asked(&node.requested) + asked(&pod.requests),
+        };
+        (used, has)
+    })
 }
 
 /// How evenly cpu and memory would be used: 100 less half the difference of their shares, in percent.
