@@ -44,7 +44,15 @@ impl Core {
         let certificate = subject.next().map(|common_name| ClientCertificate { common_name, organizations: subject.collect() });
         let headers = header_pairs(headers);
         let stream = stream as u64;
-        self.inputs.push(Input::Request(Request { stream, method, target, headers, body: body.into(), certificate }));
+        self.inputs.push(Input::Request(Request {
+            stream,
+            method,
+            target,
+            headers,
+            body: body.into(),
+            certificate,
+            peer: String::new(),
+        }));
     }
 
     /// The client of `stream` went away.

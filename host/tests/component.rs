@@ -60,6 +60,7 @@ fn it_answers_as_core_does_natively() -> Result<()> {
                 common_name: "admin".into(),
                 organizations: vec!["system:masters".into()],
             }),
+            peer: String::new(),
         })
     };
     let maps = "/api/v1/namespaces/default/configmaps";
