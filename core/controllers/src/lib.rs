@@ -31,6 +31,7 @@ mod service_account;
 mod statefulset;
 mod token;
 mod ttl_after_finished;
+mod volume_binder;
 
 pub use manager::{Manager, Settings, controller_names};
 pub use pod::PodView;

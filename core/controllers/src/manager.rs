@@ -10,7 +10,7 @@ use crate::index::Index;
 use crate::queue::WorkQueue;
 use crate::{
     cronjob, daemonset, deployment, disruption, endpoints, garbage, job, namespace, node, policy_status, protection, quota,
-    replicaset, root_ca, service_account, statefulset, token, ttl_after_finished,
+    replicaset, root_ca, service_account, statefulset, token, ttl_after_finished, volume_binder,
 };
 
 /// What the controllers must be told.
@@ -84,8 +84,8 @@ fn all() -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("statefulset-controller", Box::new(statefulset::StatefulSetController)),
         ("daemonset-controller", Box::new(daemonset::DaemonSetController::default())),
         ("ttl-after-finished-controller", Box::new(ttl_after_finished::TtlAfterFinishedController)),
-        ("endpointslice-controller", Box::new(endpoints::EndpointSliceController)),
-        ("endpoints-controller", Box::new(endpoints::EndpointsController)),
+        ("endpointslice-controller", Box::new(endpoints::EndpointSliceController::default())),
+        ("endpoints-controller", Box::new(endpoints::EndpointsController::default())),
         ("node-lifecycle-controller", Box::new(node::NodeLifecycleController::default())),
         ("node-ipam-controller", Box::new(node::NodeIpamController)),
         ("disruption-controller", Box::new(disruption::DisruptionController)),
@@ -93,6 +93,7 @@ fn all() -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("validatingadmissionpolicy-status-controller", Box::new(policy_status::PolicyStatusController)),
         ("persistentvolumeclaim-protection-controller", Box::new(protection::PvcProtectionController)),
         ("persistentvolume-protection-controller", Box::new(protection::PvProtectionController)),
+        ("persistentvolume-binder-controller", Box::new(volume_binder::VolumeBinder)),
         ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),
         ("pod-garbage-collector-controller", Box::new(node::PodGarbageCollector)),
     ]

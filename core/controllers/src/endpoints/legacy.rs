@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use apiserver::{DeleteOptions, gvr};
 use object::value::{at, str_at};
-use object::{GroupResource, Result, Value, json};
+use object::{GroupResource, Result, Time, Value, json};
 use store::{Event, Key, Store};
 
-use super::{ServiceView, backends, changed, ports_on, target_ref};
+use super::{ServiceView, Triggers, backends, changed, note_trigger, ports_on, target_ref};
 use crate::context::Context;
 use crate::index::Index;
 use crate::manager::Controller;
@@ -18,7 +18,10 @@ use crate::queue::WorkQueue;
 const MAX_ADDRESSES: usize = 1000;
 
 /// Keeps Endpoints.
-pub struct EndpointsController;
+#[derive(Default)]
+pub struct EndpointsController {
+    triggers: Triggers,
+}
 
 fn endpoints() -> GroupResource {
     GroupResource::new("", "endpoints")
@@ -37,6 +40,7 @@ impl Controller for EndpointsController {
         let resource = gvr("", "v1", "endpoints");
         let own = Key::new(&endpoints(), &key.namespace, &key.name);
         let Some(service) = cx.get(key) else {
+            self.triggers.forget(key);
             if cx.store().get(&own).is_some() {
                 cx.client().delete(&resource, &key.namespace, &key.name, &DeleteOptions::default())?;
             }
@@ -44,41 +48,66 @@ impl Controller for EndpointsController {
         };
         let Some(selector) = service.view::<ServiceView>().selector.clone() else { return Ok(()) };
         let value = service.value();
-        // Addresses with the same ports stand together, ready ones apart from others.
-        let mut subsets: BTreeMap<String, Subset> = BTreeMap::new();
+        // Addresses with the same ports stand together, ready ones apart from others: each port is given its addresses, and
+        // ports that have the same ones share a subset.
+        let mut ports: BTreeMap<String, (Value, Addresses)> = BTreeMap::new();
+        let mut without = Addresses::default();
         for backend in backends(cx, &service, &selector).into_iter().filter(|b| !b.terminating).take(MAX_ADDRESSES) {
             let view = backend.pod.view::<PodView>();
             let mut address = json!({"ip": view.ips.first(), "targetRef": target_ref(&backend.pod)});
             if !view.node.is_empty() {
                 address["nodeName"] = view.node.as_str().into();
             }
-            let ports = ports_on(&value, view);
-            let subset =
-                subsets.entry(Value::from(ports.clone()).to_string()).or_insert_with(|| Subset { ports, ..Subset::default() });
-            if backend.ready { subset.ready.push(address) } else { subset.not_ready.push(address) }
+            let offered = ports_on(&value, view);
+            if offered.is_empty() {
+                without.add(address.clone(), backend.ready);
+            }
+            for port in offered {
+                let entry = ports.entry(port.to_string()).or_insert_with(|| (port, Addresses::default()));
+                entry.1.add(address.clone(), backend.ready);
+            }
         }
-        let subsets: Vec<Value> = subsets.into_values().map(Subset::json).collect();
+        let mut subsets: BTreeMap<String, (Vec<Value>, Addresses)> = BTreeMap::new();
+        for (port, addresses) in ports.into_values() {
+            subsets.entry(addresses.name()).or_insert_with(|| (Vec::new(), addresses)).0.push(port);
+        }
+        if !without.name().is_empty() {
+            subsets.entry(String::new()).or_insert_with(|| (Vec::new(), without));
+        }
+        let subsets: Vec<Value> = subsets.into_values().map(|(ports, addresses)| addresses.json(ports)).collect();
+        let trigger = self.triggers.earliest(cx, &service, &selector);
         let mut labels = at(&value, &["metadata", "labels"]).filter(|l| l.is_object()).cloned().unwrap_or_else(|| json!({}));
         labels["endpoints.kubernetes.io/managed-by"] = "endpoint-controller".into();
         if str_at(&value, &["spec", "clusterIP"]) == "None" {
             labels["service.kubernetes.io/headless"] = "".into();
         }
-        write(cx, &own, subsets, labels)
+        write(cx, &own, subsets, labels, trigger)
     }
 }
 
-/// Addresses that share their ports.
+/// Addresses that offer a port.
 #[derive(Default)]
-struct Subset {
-    ports: Vec<Value>,
+struct Addresses {
     ready: Vec<Value>,
     not_ready: Vec<Value>,
 }
 
-impl Subset {
-    fn json(self) -> Value {
+impl Addresses {
+    fn add(&mut self, address: Value, ready: bool) {
+        if ready { self.ready.push(address) } else { self.not_ready.push(address) }
+    }
+
+    /// What equal sets of addresses have in common; empty if there are none.
+    fn name(&self) -> String {
+        if self.ready.is_empty() && self.not_ready.is_empty() {
+            return String::new();
+        }
+        json!([self.ready, self.not_ready]).to_string()
+    }
+
+    fn json(self, ports: Vec<Value>) -> Value {
         let mut subset = json!({});
-        for (key, list) in [("addresses", self.ready), ("notReadyAddresses", self.not_ready), ("ports", self.ports)] {
+        for (key, list) in [("addresses", self.ready), ("notReadyAddresses", self.not_ready), ("ports", ports)] {
             if !list.is_empty() {
                 subset[key] = list.into();
             }
@@ -87,10 +116,12 @@ impl Subset {
     }
 }
 
-fn write(cx: &mut Context<'_>, own: &Key, subsets: Vec<Value>, labels: Value) -> Result<()> {
+fn write(cx: &mut Context<'_>, own: &Key, subsets: Vec<Value>, labels: Value, trigger: Option<Time>) -> Result<()> {
     let resource = gvr("", "v1", "endpoints");
     let Some(old) = cx.get(own) else {
-        let new = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": &*own.name, "labels": labels}, "subsets": subsets});
+        let metadata = json!({"name": &*own.name, "labels": labels});
+        let mut new = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets});
+        note_trigger(&mut new, trigger);
         return cx.client().create(&resource, &own.namespace, new).map(drop);
     };
     let mut new = old.value();
@@ -100,5 +131,6 @@ fn write(cx: &mut Context<'_>, own: &Key, subsets: Vec<Value>, labels: Value) ->
     }
     new["subsets"] = subsets.into();
     object::value::set(&mut new, &["metadata", "labels"], labels);
+    note_trigger(&mut new, trigger);
     cx.client().update(&resource, &own.namespace, &own.name, new).map(drop)
 }

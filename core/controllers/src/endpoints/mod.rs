@@ -5,11 +5,12 @@
 mod legacy;
 mod slices;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object::selector::LabelSelector;
 use object::value::{at, i64_at, list_at, str_at};
-use object::{GroupResource, Value};
+use object::{GroupResource, Time, Value};
 use store::{Event, Key, Object, Store, View};
 
 use crate::context::Context;
@@ -72,6 +73,44 @@ fn matters(old: &Object, new: &Object) -> bool {
         || old.meta.labels != new.meta.labels
         || old.meta.deletion_timestamp != new.meta.deletion_timestamp
         || a.hostname != b.hostname
+}
+
+/// The annotation that says what a change of endpoints followed from, for those who measure how long that takes.
+const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+
+/// What was known of a Service's triggers: when it was made, and when its pods last became ready or ceased to be.
+#[derive(Default)]
+struct Triggers(BTreeMap<Key, (Option<Time>, BTreeMap<String, Time>)>);
+
+impl Triggers {
+    /// The earliest trigger that is new since the last call.
+    fn earliest(&mut self, cx: &Context<'_>, service: &Object, selector: &LabelSelector) -> Option<Time> {
+        let pods = crate::pod_control::pods();
+        let pods = cx.store().list(&pods, Some(&service.key.namespace));
+        let pods = pods.filter(|pod| selector.matches(&pod.meta.labels));
+        let times: BTreeMap<String, Time> =
+            pods.filter_map(|pod| Some((pod.key.name.to_string(), pod.view::<PodView>().ready_since?))).collect();
+        let made = service.meta.creation_timestamp;
+        let known = self.0.insert(service.key.clone(), (made, times.clone()));
+        let Some((service_before, pods_before)) = known else { return made };
+        let new = times.into_iter().filter(|(name, time)| pods_before.get(name).is_none_or(|before| time > before));
+        new.map(|(_, time)| time).chain(made.filter(|_| made > service_before)).min()
+    }
+
+    /// The Service is gone.
+    fn forget(&mut self, service: &Key) {
+        self.0.remove(service);
+    }
+}
+
+/// Says in an object's annotations what it follows from, or that nothing is known of it.
+fn note_trigger(object: &mut Value, trigger: Option<Time>) {
+    match trigger {
+        Some(time) => {
+            object::value::object_at(object, &["metadata", "annotations"]).insert(TRIGGER.to_owned(), time.rfc3339().into());
+        }
+        None => drop(object::value::remove(object, &["metadata", "annotations", TRIGGER])),
+    }
 }
 
 /// A pod behind a Service.

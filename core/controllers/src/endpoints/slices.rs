@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use apiserver::{DeleteOptions, gvr};
 use object::value::{at, list_at, str_at};
-use object::{GroupResource, Result, Value, json};
+use object::{GroupResource, Result, Time, Value, json};
 use store::{Event, Key, Object, Store};
 
-use super::{Backend, ServiceView, backends, changed, ports_on, target_ref};
+use super::{Backend, ServiceView, Triggers, backends, changed, note_trigger, ports_on, target_ref};
 use crate::context::Context;
 use crate::index::Index;
 use crate::manager::Controller;
@@ -23,7 +23,10 @@ const MANAGER: &str = "endpointslice-controller.k8s.io";
 const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// Keeps EndpointSlices.
-pub struct EndpointSliceController;
+#[derive(Default)]
+pub struct EndpointSliceController {
+    triggers: Triggers,
+}
 
 fn slices() -> GroupResource {
     GroupResource::new("discovery.k8s.io", "endpointslices")
@@ -39,7 +42,10 @@ impl Controller for EndpointSliceController {
     }
 
     fn reconcile(&mut self, cx: &mut Context<'_>, key: &Key) -> Result<()> {
-        let Some(service) = cx.get(key).filter(|s| s.meta.deletion_timestamp.is_none()) else { return Ok(()) };
+        let Some(service) = cx.get(key).filter(|s| s.meta.deletion_timestamp.is_none()) else {
+            self.triggers.forget(key);
+            return Ok(());
+        };
         let Some(selector) = service.view::<ServiceView>().selector.clone() else { return Ok(()) };
         let value = service.value();
         // Endpoints with the same ports share slices.
@@ -59,7 +65,8 @@ impl Controller for EndpointSliceController {
             .into_iter()
             .filter(|s| s.meta.labels.get(MANAGED_BY).is_some_and(|by| by == MANAGER))
             .collect();
-        replace(cx, &value, existing, groups)
+        let trigger = self.triggers.earliest(cx, &service, &selector);
+        replace(cx, &value, existing, groups, trigger)
     }
 }
 
@@ -92,6 +99,7 @@ fn replace(
     service: &Value,
     existing: Vec<Arc<Object>>,
     groups: BTreeMap<String, (Vec<Value>, Vec<Value>)>,
+    trigger: Option<Time>,
 ) -> Result<()> {
     let resource = gvr("discovery.k8s.io", "v1", "endpointslices");
     let namespace = str_at(service, &["metadata", "namespace"]).to_owned();
@@ -102,7 +110,7 @@ fn replace(
             chunks.push(Vec::new());
         }
         for chunk in chunks {
-            let wanted = slice(service, &ports, chunk);
+            let mut wanted = slice(service, &ports, chunk);
             match reusable.next() {
                 Some(old) => {
                     let mut new = old.value();
@@ -112,10 +120,14 @@ fn replace(
                     object::value::set(&mut new, &["metadata", "labels"], wanted["metadata"]["labels"].clone());
                     let same = ["endpoints", "ports"].iter().all(|key| same_list(old.value().get(key), new.get(key)));
                     if !same || at(&old.value(), &["metadata", "labels"]) != at(&new, &["metadata", "labels"]) {
+                        note_trigger(&mut new, trigger);
                         cx.client().update(&resource, &namespace, &old.key.name, new)?;
                     }
                 }
-                None => drop(cx.client().create(&resource, &namespace, wanted)?),
+                None => {
+                    note_trigger(&mut wanted, trigger);
+                    cx.client().create(&resource, &namespace, wanted)?;
+                }
             }
         }
     }
@@ -147,7 +159,6 @@ fn slice(service: &Value, ports: &[Value], endpoints: Vec<Value>) -> Value {
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
         "metadata": {
             "generateName": format!("{name}-"), "labels": labels,
-            "annotations": {},
             "ownerReferences": [{
                 "apiVersion": "v1", "kind": "Service", "name": name, "uid": str_at(service, &["metadata", "uid"]),
                 "controller": true, "blockOwnerDeletion": true,
