@@ -146,7 +146,7 @@ fn claim(cx: &mut Context<'_>, object: &Arc<Object>) -> Result<()> {
         None => {
             wait(cx, &claim);
             Ok(())
-        },
+        }
     }
 }
 
