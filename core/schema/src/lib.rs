@@ -16,6 +16,7 @@ pub mod crd;
 pub mod decode;
 pub mod default;
 mod diff;
+pub mod expression;
 mod gotype;
 mod internal;
 mod model;

@@ -16,6 +16,7 @@ mod metadata;
 mod others;
 mod pod;
 mod pod_update;
+mod policies;
 mod probe;
 mod rbac;
 mod resources;
@@ -23,6 +24,7 @@ mod selector;
 mod service;
 mod storage;
 mod volume;
+mod webhooks;
 
 use object::value::at;
 use object::{Cause, Value};
@@ -95,6 +97,7 @@ fn status(errors: &mut Errors, resource: &Resource, object: &Value) {
         }
         ("policy", "PodDisruptionBudget") => fixed::budget_status(errors, object),
         ("certificates.k8s.io", "CertificateSigningRequest") => fixed::certificate_status(errors, object),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => policies::status(errors, object),
         _ => {}
     }
 }
@@ -155,8 +158,10 @@ fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&V
         ("certificates.k8s.io", "CertificateSigningRequest") if old.is_none() => machinery::signing_request(e, object),
         ("networking.k8s.io", "ServiceCIDR") => fixed::service_cidr(e, object, old),
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration") => {
-            others::webhooks(e, object);
+            webhooks::configuration(e, object);
         }
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => policies::validating(e, object),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => policies::validating_binding(e, object),
         _ => {}
     }
 }

@@ -108,6 +108,10 @@ impl Errors {
         self.0.push(Cause::too_long(path.to_string(), max));
     }
 
+    pub(super) fn too_many(&mut self, path: &Path<'_>, actual: usize, max: usize) {
+        self.0.push(Cause::too_many(path.to_string(), actual, max));
+    }
+
     /// One error for each thing a rule of [`object::names`] finds.
     pub(super) fn all(&mut self, path: &Path<'_>, value: &Value, details: Vec<String>) {
         for detail in details {

@@ -1,9 +1,9 @@
-//! Kinds with few rules: nodes, endpoints, drivers, runtime classes, webhooks and reviews.
+//! Kinds with few rules: nodes, endpoints, drivers, runtime classes and reviews.
 
 use object::{Value, names};
 
 use super::errors::{Errors, Path, items, text};
-use super::{deep, field, probe, selector};
+use super::{deep, field, probe};
 
 pub(super) fn node(e: &mut Errors, object: &Value) {
     let spec = Path::root("spec");
@@ -121,47 +121,6 @@ pub(super) fn csi_driver(e: &mut Errors, object: &Value) {
     }
     let policies = ["File", "None", "ReadWriteOnceWithFSType"];
     e.one_of_if_any(&path.child("fsGroupPolicy"), field(spec, "fsGroupPolicy"), &policies);
-}
-
-pub(super) fn webhooks(e: &mut Errors, object: &Value) {
-    let list = Path::root("webhooks");
-    let mut seen = std::collections::BTreeSet::new();
-    for (i, hook) in items(field(object, "webhooks")).iter().enumerate() {
-        let path = list.index(i);
-        let name = text(field(hook, "name"));
-        if name.is_empty() {
-            e.required(&path.child("name"), "");
-        } else if name.split('.').count() < 3 {
-            let detail = "should be a domain with at least three segments separated by dots";
-            e.invalid(&path.child("name"), &name.into(), detail);
-        }
-        if !name.is_empty() && !seen.insert(name) {
-            e.duplicate(&path.child("name"), &name.into());
-        }
-        e.one_of_if_any(&path.child("failurePolicy"), field(hook, "failurePolicy"), &["Fail", "Ignore"]);
-        e.one_of_if_any(&path.child("matchPolicy"), field(hook, "matchPolicy"), &["Equivalent", "Exact"]);
-        match text(field(hook, "sideEffects")) {
-            "None" | "NoneOnDryRun" => {}
-            "" => e.required(&path.child("sideEffects"), "must specify one of None, NoneOnDryRun"),
-            _ => e.unsupported(&path.child("sideEffects"), field(hook, "sideEffects"), &["None", "NoneOnDryRun"]),
-        }
-        let timeout = field(hook, "timeoutSeconds");
-        if timeout.as_i64().is_some_and(|t| !(1..=30).contains(&t)) {
-            let detail = "the timeout value must be between 1 and 30 seconds";
-            e.invalid(&path.child("timeoutSeconds"), timeout, detail);
-        }
-        for key in ["namespaceSelector", "objectSelector"] {
-            selector::label_selector(e, field(hook, key), &path.child(key));
-        }
-        let config = field(hook, "clientConfig");
-        if field(config, "url").is_null() == field(config, "service").is_null() {
-            e.required(&path.child("clientConfig"), "exactly one of url or service is required");
-        }
-        if items(field(hook, "admissionReviewVersions")).is_empty() {
-            let detail = "must specify one of v1, v1beta1";
-            e.required(&path.child("admissionReviewVersions"), detail);
-        }
-    }
 }
 
 /// `TokenRequest`, the body of `serviceaccounts/token`.

@@ -1,5 +1,7 @@
 //! Tables of objects and what is wrong with them.
 
+mod policies;
+
 use object::{GroupVersion, json};
 
 use super::*;
