@@ -40,21 +40,19 @@ impl Sink {
                 self.data(&streams, &bytes);
             }
             Output::End(stream) => self.end(stream as f64),
-            Output::Forward { stream, outgoing } => {
-                let message = format!("{} cannot be reached from a browser", outgoing.upstream.host);
-                self.respond(stream as f64, 503, "content-type: text/plain\n", message.as_bytes());
+            // Only servers outside core are asked over a network, and a tab has none.
+            Output::Forward { stream, node, outgoing, .. } => {
+                let host = outgoing.upstream.host;
+                let whom = if node.is_empty() { host } else { format!("the kubelet of node \"{node}\"") };
+                let error = object::ApiError::new(
+                    503,
+                    object::Reason::ServiceUnavailable,
+                    format!("{whom} cannot be reached from a browser"),
+                );
+                self.respond(stream as f64, 503, "content-type: application/json\n", error.to_status().to_string().as_bytes());
             }
             // Answered where inputs are gathered.
             Output::Call { .. } => {}
-            // Only nodes outside core have a kubelet to ask, and a tab has none of those.
-            Output::Proxy { stream, node, .. } => {
-                let message = format!("the kubelet of node \"{node}\" cannot be reached from a browser");
-                let status = object::json!({
-                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                    "message": message, "reason": "ServiceUnavailable", "code": 503,
-                });
-                self.respond(stream as f64, 503, "content-type: application/json\n", status.to_string().as_bytes());
-            }
         }
     }
 }

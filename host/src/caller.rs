@@ -1,4 +1,4 @@
-//! Questions of the control plane to servers outside: webhooks, aggregated API servers.
+//! Questions of the control plane to servers outside: webhooks, aggregated API servers, kubelets, proxied pods and services.
 //!
 //! Core says whom to ask what, and what to make of the answer; here is only the network: TLS, deadlines, bounds.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use cluster::Input;
-use cluster::wire::{Answered, CallId, Outgoing, Reply, Trust, Upstream};
+use cluster::wire::{Answered, CallId, Identity, Outgoing, Reply, Trust, Upstream};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::client::{certificates, private_key, provider};
 use crate::driver::Inputs;
-use crate::pki::Pair;
+use crate::pki::{Pair, Pki};
 
 /// Longest answer that is read: as many objects as a list of all of them may hold.
 const MAX_ANSWER: usize = 64 << 20;
@@ -33,11 +33,23 @@ const MAX_CALLS: usize = 256;
 /// How many servers' connections are kept.
 const MAX_KEPT: usize = 256;
 
-/// Headers that belong to one connection.
-const HOP_BY_HOP: [&str; 5] = ["connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"];
+/// Who we are to servers outside.
+pub struct Identities {
+    /// The front proxy.
+    front_proxy: Pair,
+    /// The API server, as kubelets know it.
+    kubelet_client: Pair,
+    /// Who signs the certificates of kubelets.
+    authority: String,
+}
 
-/// Status, headers and body of another server's answer.
-pub type Forwarded = (u16, Vec<(String, String)>, Incoming);
+impl Identities {
+    /// Those that the cluster's authorities give out.
+    pub fn of(pki: &Pki) -> Result<Self> {
+        let (front_proxy, kubelet_client) = (pki.front_proxy_client()?, pki.kubelet_client()?);
+        Ok(Identities { front_proxy, kubelet_client, authority: pki.authority().to_owned() })
+    }
+}
 
 type Pool = hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
@@ -47,15 +59,15 @@ pub type Call = (CallId, Outgoing);
 /// Connections to servers outside.
 pub struct Caller {
     inputs: Inputs,
-    front_proxy: Pair,
+    identities: Identities,
     turns: Semaphore,
     pools: Mutex<HashMap<Vec<u8>, Pool>>,
 }
 
 impl Caller {
     /// Replies go to the control plane as inputs.
-    pub fn new(inputs: Inputs, front_proxy: Pair) -> Arc<Self> {
-        Arc::new(Caller { inputs, front_proxy, turns: Semaphore::new(MAX_CALLS), pools: Mutex::default() })
+    pub fn new(inputs: Inputs, identities: Identities) -> Arc<Self> {
+        Arc::new(Caller { inputs, identities, turns: Semaphore::new(MAX_CALLS), pools: Mutex::default() })
     }
 
     /// Asks what arrives until nobody is left to ask for anything.
@@ -80,27 +92,30 @@ impl Caller {
         Ok(Answered { status, body: body.to_bytes() })
     }
 
-    /// Sends a request and gives back what the server says, as it comes: status, headers and body.
-    pub async fn forward(&self, outgoing: Outgoing) -> Result<Forwarded, String> {
-        let response = self.send(outgoing).await?;
-        let headers = response.headers().iter().filter(|(name, _)| !HOP_BY_HOP.contains(&name.as_str()));
-        let headers = headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
-        Ok((response.status().as_u16(), headers.collect(), response.into_body()))
+    /// Sends a request and gives back what the server says, as it comes.
+    pub async fn forward(&self, outgoing: Outgoing) -> Result<hyper::Response<Incoming>, String> {
+        self.send(outgoing).await
     }
 
     async fn send(&self, outgoing: Outgoing) -> Result<hyper::Response<Incoming>, String> {
         let Upstream { address, address_port, host, port, .. } = &outgoing.upstream;
         let pool = self.pool(&outgoing.upstream).map_err(|error| format!("{error:#}"))?;
         let shown = if address.contains(':') { format!("[{address}]") } else { address.clone() };
-        let uri = format!("https://{shown}:{address_port}{}", outgoing.target);
+        let scheme = if outgoing.upstream.plain { "http" } else { "https" };
+        let uri = format!("{scheme}://{shown}:{address_port}{}", outgoing.target);
         let mut request = Request::builder().method(outgoing.method.as_str()).uri(uri);
-        let name = if *port == 443 { host.clone() } else { format!("{host}:{port}") };
+        let name = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let standard = if outgoing.upstream.plain { 80 } else { 443 };
+        let name = if *port == standard { name } else { format!("{name}:{port}") };
         request = request.header("host", name);
         if !outgoing.headers.iter().any(|(name, _)| name == "user-agent") {
             request = request.header("user-agent", "kube-apiserver-admission");
         }
         for (name, value) in &outgoing.headers {
             request = request.header(name, value);
+            if name == "upgrade" {
+                request = request.header("connection", "Upgrade");
+            }
         }
         let request = request.body(Full::new(outgoing.body)).map_err(|error| error.to_string())?;
         pool.request(request).await.map_err(|error| in_go_words(&error, &format!("{shown}:{address_port}")))
@@ -118,7 +133,7 @@ impl Caller {
         let name = ServerName::try_from(upstream.host.clone()).with_context(|| format!("bad server name {:?}", upstream.host))?;
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(self.tls(upstream)?)
-            .https_only()
+            .https_or_http()
             .with_server_name_resolver(FixedServerNameResolver::new(name))
             .enable_http1()
             .wrap_connector(http);
@@ -136,18 +151,19 @@ impl Caller {
 
 impl Caller {
     fn tls(&self, upstream: &Upstream) -> Result<rustls::ClientConfig> {
-        let builder = trusting(&upstream.trust)?;
-        if !upstream.as_front_proxy {
-            return Ok(builder.with_no_client_auth());
-        }
-        let Pair { certificate, key } = &self.front_proxy;
+        let builder = trusting(&upstream.trust, &self.identities.authority)?;
+        let Pair { certificate, key } = match upstream.identity {
+            Identity::Nobody => return Ok(builder.with_no_client_auth()),
+            Identity::FrontProxy => &self.identities.front_proxy,
+            Identity::KubeletClient => &self.identities.kubelet_client,
+        };
         Ok(builder.with_client_auth_cert(certificates(certificate)?, private_key(key)?)?)
     }
 }
 
 type Trusting = rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>;
 
-fn trusting(trust: &Trust) -> Result<Trusting> {
+fn trusting(trust: &Trust, cluster: &str) -> Result<Trusting> {
     let builder = rustls::ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let mut roots = rustls::RootCertStore::empty();
     match trust {
@@ -155,8 +171,8 @@ fn trusting(trust: &Trust) -> Result<Trusting> {
             // Those that cannot be read are as good as not there.
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
-        Trust::Authorities(pem) => {
-            for certificate in certificates(pem)? {
+        Trust::Authorities(_) | Trust::Cluster => {
+            for certificate in certificates(if let Trust::Authorities(pem) = trust { pem } else { cluster })? {
                 roots.add(certificate).context("not a certificate authority")?;
             }
         }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::audit::{AuditLog, AuditOptions};
-use crate::caller::Caller;
+use crate::caller::{Caller, Identities};
 use crate::client::Credentials;
 use crate::driver::{self, Driver};
 use crate::engine::{self, Kind};
@@ -162,7 +162,7 @@ impl Server {
         if let Some(log) = &audit {
             streams.audit_to(log.clone());
         }
-        let caller = Caller::new(inputs.clone(), pki.front_proxy_client()?);
+        let caller = Caller::new(inputs.clone(), Identities::of(&pki)?);
         tokio::spawn(caller.clone().run(called));
         let (failing, failed) = watch::channel(false);
         let driver = {
@@ -178,7 +178,7 @@ impl Server {
         };
 
         let (shutdown, down) = watch::channel(false);
-        let front = Front::new(inputs, streams, pki.authority(), pki.kubelet_client()?, caller);
+        let front = Front::new(inputs, streams, caller);
         let mut served = vec![tokio::spawn(front.serve(listener, tls, down.clone()))];
         if let Some(listener) = web {
             served.push(tokio::spawn(playground::serve(listener, options.install.web(), down)));

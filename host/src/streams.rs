@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use cluster::wire::Outgoing;
+use cluster::wire::{Outgoing, Relay};
 use cluster::{Input, Output, StreamId};
 use hyper::body::Frame;
 use tokio::sync::{mpsc, oneshot};
@@ -47,18 +47,7 @@ pub enum Answer {
         rest: Rest,
     },
     /// Another server answers instead.
-    Forward(Outgoing),
-    /// The kubelet at `address:port` answers instead.
-    Proxy {
-        /// The node, for messages.
-        node: String,
-        /// The kubelet's address.
-        address: String,
-        /// The kubelet's port.
-        port: u16,
-        /// Path and query on the kubelet.
-        target: String,
-    },
+    Forward(Relay, Outgoing),
 }
 
 /// How the registry tells the control plane that a client is gone.
@@ -138,9 +127,8 @@ impl Streams {
                 Output::Respond { stream, status, headers, body } => {
                     answer(&mut waiting, stream, Answer::Whole { status, headers, body });
                 }
-                Output::Forward { stream, outgoing } => drop(answer(&mut waiting, stream, Answer::Forward(outgoing))),
-                Output::Proxy { stream, node, address, port, target } => {
-                    answer(&mut waiting, stream, Answer::Proxy { node, address, port, target });
+                Output::Forward { stream, relay, outgoing, .. } => {
+                    answer(&mut waiting, stream, Answer::Forward(relay, outgoing));
                 }
                 Output::Open { stream, status, headers } => {
                     let queue = Arc::<Mutex<Queue>>::default();

@@ -12,7 +12,7 @@ use store::{Key, Progress};
 use crate::calls::Work;
 use crate::client::gvr;
 use crate::identity::UserInfo;
-use crate::message::{Outgoing, Output, Request, Upstream};
+use crate::message::{Identity, Outgoing, Output, Relay, Request, Upstream};
 use crate::server::ApiServer;
 use crate::{upstream, write::DeleteOptions};
 
@@ -252,7 +252,15 @@ fn place(api: &ApiServer, service: &Value) -> Result<Upstream, (&'static str, St
         }
     })?;
     let trust = upstream::trust(at(service, &["spec"]).unwrap_or(&Value::Null));
-    Ok(Upstream { host: format!("{name}.{namespace}.svc"), port, address, address_port, trust, as_front_proxy: true })
+    Ok(Upstream {
+        host: format!("{name}.{namespace}.svc"),
+        port,
+        address,
+        address_port,
+        trust,
+        identity: Identity::FrontProxy,
+        plain: false,
+    })
 }
 
 /// What tells the other server who asks; it believes the front proxy's certificate.
@@ -282,8 +290,7 @@ pub(crate) fn forward(api: &mut ApiServer, request: &Request, user: &UserInfo, g
         api.outputs.push(Output::Respond { stream: request.stream, status: 503, headers, body });
         return;
     };
-    let kept = |name: &str| name != "authorization" && !name.starts_with("x-remote-") && !name.starts_with("impersonate-");
-    let mut headers: Vec<(String, String)> = request.headers.iter().filter(|(name, _)| kept(name)).cloned().collect();
+    let mut headers = upstream::passed_on(request);
     headers.extend(remote_user(user));
     let outgoing = Outgoing {
         upstream,
@@ -293,5 +300,5 @@ pub(crate) fn forward(api: &mut ApiServer, request: &Request, user: &UserInfo, g
         body: request.body.clone(),
         timeout_millis: 0,
     };
-    api.outputs.push(Output::Forward { stream: request.stream, outgoing });
+    api.outputs.push(Output::Forward { stream: request.stream, node: String::new(), relay: Relay::Verbatim, outgoing });
 }

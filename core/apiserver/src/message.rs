@@ -88,28 +88,19 @@ pub enum Output {
         /// The question.
         outgoing: Outgoing,
     },
-    /// Answer this stream with what a server outside says, as it says it.
+    /// Answer this stream with what a server outside says.
     Forward {
         /// Whose.
         stream: StreamId,
+        /// The node whose kubelet it is; empty for other servers.
+        node: String,
+        /// In which form the client gets the answer.
+        relay: Relay,
         /// The request to that server; without a timeout.
         outgoing: Outgoing,
     },
     /// One event of the audit log: JSON with a newline at its end.
     Audit(Bytes),
-    /// Answer this stream with what the kubelet at `address:port` says to `method path` (logs, exec, proxy).
-    Proxy {
-        /// Whose.
-        stream: StreamId,
-        /// The node, for messages.
-        node: String,
-        /// The kubelet's address.
-        address: String,
-        /// The kubelet's port.
-        port: u16,
-        /// Path and query on the kubelet.
-        target: String,
-    },
 }
 
 /// The name of a question to a server outside. Counted up, never used twice.
@@ -128,8 +119,35 @@ pub struct Upstream {
     pub address_port: u16,
     /// Whose word its certificate needs.
     pub trust: Trust,
-    /// Whether we show it the front proxy's certificate, so that it believes who we say the user is.
-    pub as_front_proxy: bool,
+    /// Who we are to it.
+    pub identity: Identity,
+    /// Whether it speaks HTTP without TLS.
+    pub plain: bool,
+}
+
+/// Which certificate a server outside is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Identity {
+    /// None.
+    #[default]
+    Nobody,
+    /// The front proxy's, so that it believes who we say the user is.
+    FrontProxy,
+    /// That of the API server as kubelets know it.
+    KubeletClient,
+}
+
+/// How the answer of a server outside reaches a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Relay {
+    /// As it is. Where nobody answers, the client gets 503 in plain text: an aggregated API server.
+    Verbatim,
+    /// As it is, with redirections moved below this path. Where nobody answers, a Status says so: `proxy` subresources.
+    Below(String),
+    /// As it is, upgraded to a stream of bytes: exec, attach, portforward.
+    Stream,
+    /// A refusal becomes a Status with its text as message: logs.
+    Checked,
 }
 
 /// Whose word a server's certificate needs.
@@ -140,6 +158,8 @@ pub enum Trust {
     System,
     /// That of one of these, as PEM.
     Authorities(String),
+    /// That of the cluster's own authority: kubelets.
+    Cluster,
     /// Nobody's.
     Anything,
 }

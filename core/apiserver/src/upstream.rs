@@ -9,7 +9,8 @@ use object::value::{i64_at, list_at, str_at};
 use object::{GroupResource, Value};
 use store::Key;
 
-use crate::message::{Outgoing, Reply, Trust, Upstream};
+use crate::identity;
+use crate::message::{Outgoing, Reply, Request, Trust, Upstream};
 use crate::server::ApiServer;
 
 /// How long to wait where nothing is said.
@@ -24,8 +25,8 @@ pub(crate) fn question(api: &ApiServer, config: &Value, seconds: Option<i64>, bo
         None => (place.host.clone(), place.port),
         Some((namespace, name)) => endpoint(api, namespace, name, place.port).map_err(failed)?,
     };
-    let upstream =
-        Upstream { host: place.host, port: place.port, address, address_port, trust: trust(config), as_front_proxy: false };
+    let Place { host, port, .. } = place;
+    let upstream = Upstream { host, port, address, address_port, trust: trust(config), ..Upstream::default() };
     let headers = [("accept", "application/json"), ("content-type", "application/json")];
     Ok(Outgoing {
         upstream,
@@ -54,6 +55,18 @@ pub(crate) fn json_answer(config: &Value, seconds: Option<i64>, reply: Reply) ->
             Err(format!("an error on the server ({shown:?}) has prevented the request from succeeding"))
         }
     }
+}
+
+/// The headers of a request that go on to whoever answers it: not what proves to us who the user is.
+pub(crate) fn passed_on(request: &Request) -> Vec<(String, String)> {
+    let ours = |name: &str| {
+        matches!(name, "authorization" | "x-forwarded-for") || name.starts_with("x-remote-") || name.starts_with("impersonate-")
+    };
+    let mut headers: Vec<(String, String)> = request.headers.iter().filter(|(name, _)| !ours(name)).cloned().collect();
+    let said = identity::header(request, "x-forwarded-for").unwrap_or_default();
+    let before = if said.is_empty() { String::new() } else { format!("{said}, ") };
+    headers.push(("x-forwarded-for".to_owned(), format!("{before}{}", request.peer)));
+    headers
 }
 
 /// Whose word the certificate of a webhook, or an aggregated API server, needs.

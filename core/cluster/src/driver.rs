@@ -273,7 +273,7 @@ impl Driver {
                 }
             }
             Output::Call { call, outgoing } => self.calls.push((call, outgoing)),
-            elsewhere @ (Output::Proxy { .. } | Output::Forward { .. }) => self.proxied.push(elsewhere),
+            elsewhere @ Output::Forward { .. } => self.proxied.push(elsewhere),
         }
     }
 }

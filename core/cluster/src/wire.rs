@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 pub use apiserver::audit::check_policy as check_audit_policy;
 pub use apiserver::message::{
-    Answered, CallId, ClientCertificate, Outgoing, Output, Record, Reply, Request, StaticToken, StreamId, Trust, Upstream,
+    Answered, CallId, ClientCertificate, Identity, Outgoing, Output, Record, Relay, Reply, Request, StaticToken, StreamId, Trust,
+    Upstream,
 };
 
 /// How this cluster is set up. Sent once, before everything else.

@@ -5,7 +5,7 @@
 //! in flight by number, unsent watch events by [`STREAM_BUFFER`](crate::streams::STREAM_BUFFER).
 
 mod answer;
-mod proxy;
+mod relay;
 mod request;
 
 use std::net::SocketAddr;
@@ -27,7 +27,6 @@ use crate::driver::Inputs;
 use crate::pki::{self, Pair};
 use crate::server::down;
 use crate::streams::Streams;
-use proxy::Kubelets;
 
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -55,20 +54,18 @@ const DRAIN: Duration = Duration::from_millis(500);
 pub struct Front {
     inputs: Inputs,
     streams: Arc<Streams>,
-    kubelets: Kubelets,
     caller: Arc<Caller>,
     in_flight: Semaphore,
     bodies: Arc<Semaphore>,
 }
 
 impl Front {
-    /// A front for this control plane, which is `kubelet_client` to the kubelets under `authority`.
-    pub fn new(inputs: Inputs, streams: Arc<Streams>, authority: &str, kubelet_client: Pair, caller: Arc<Caller>) -> Arc<Self> {
+    /// A front for this control plane; `caller` asks the servers that answer in its place.
+    pub fn new(inputs: Inputs, streams: Arc<Streams>, caller: Arc<Caller>) -> Arc<Self> {
         Arc::new(Front {
             caller,
             inputs,
             streams,
-            kubelets: Kubelets::new(authority.to_owned(), kubelet_client),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             bodies: Arc::new(Semaphore::new(MAX_BODIES_KIB)),
         })

@@ -10,11 +10,12 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
 use hyper::http::request::Parts;
+use hyper::upgrade::OnUpgrade;
 use object::{ApiError, Reason};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::answer::{self, BodyError, Response};
-use super::{Front, proxy};
+use super::answer::{self, Response};
+use super::{Front, relay};
 
 /// Largest body, in bytes: kube-apiserver's limit.
 const MAX_BODY: usize = 3 << 20;
@@ -31,7 +32,7 @@ impl Front {
         certificate: Option<&ClientCertificate>,
         peer: SocketAddr,
     ) -> Response {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         // The semaphores are never closed.
         let (Ok(in_flight), Ok(_room)) = (self.in_flight.acquire().await, self.room(&parts.headers).await) else {
             return answer::refusal(&unavailable());
@@ -51,16 +52,8 @@ impl Front {
                 answer::whole(status, &headers, body, answer::accepts_gzip(&parts.headers)).await
             }
             crate::streams::Answer::Stream { status, headers, rest } => answer::stream(status, &headers, ticket.body(rest)),
-            crate::streams::Answer::Forward(outgoing) => match self.caller.forward(outgoing).await {
-                Ok((status, headers, body)) => answer::streamed(status, &headers, body.map_err(BodyError::from).boxed()),
-                Err(why) => {
-                    let why = format!("error trying to reach service: {why}");
-                    answer::whole(503, &[("content-type".to_owned(), "text/plain".to_owned())], why.into(), false).await
-                }
-            },
-            crate::streams::Answer::Proxy { node, address, port, target } => {
-                let target = proxy::Target { node, address, port, target };
-                self.kubelets.forward(&parts.method, target).await
+            crate::streams::Answer::Forward(relay, outgoing) => {
+                relay::answer(&self.caller, &relay, outgoing, parts.extensions.remove::<OnUpgrade>()).await
             }
         }
     }

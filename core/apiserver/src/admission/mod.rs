@@ -176,6 +176,18 @@ pub fn action(api: &mut ApiServer, write: &Write<'_>, body: &mut Value) -> Resul
     validate(api, &attributes, body)
 }
 
+/// Both phases for a stream or a proxy. Of the plugins, only those that are told what to look at look at these.
+pub fn connect(api: &mut ApiServer, write: &Write<'_>, options: &mut Value) -> Result<()> {
+    let Write { target, user, .. } = *write;
+    let options_of = Options::Write(write.options);
+    let attributes =
+        Attributes { operation: Operation::Connect, target, name: &target.name, user, old: None, options: options_of };
+    api.reinvocation = Default::default();
+    webhook::mutate(api, &attributes, options)?;
+    policy::validate(api, &attributes, options)?;
+    webhook::validate(api, &attributes, options)
+}
+
 /// The mutating phase of a deletion, which has no object that could be changed.
 pub fn delete(api: &mut ApiServer, attributes: &Attributes<'_>) -> Result<()> {
     namespace::delete(attributes.target)?;

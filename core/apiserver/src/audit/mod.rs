@@ -120,7 +120,7 @@ impl ApiServer {
                     audit.lines.extend(open.event(Stage::ResponseComplete, now, None));
                 }
                 // Others answer, and what they say does not pass here.
-                Output::Forward { stream, .. } | Output::Proxy { stream, .. } => {
+                Output::Forward { stream, .. } => {
                     let Some(open) = audit.open.remove(stream) else { continue };
                     audit.lines.extend(open.event(Stage::ResponseComplete, now, None));
                 }

@@ -33,6 +33,10 @@ impl ApiServer {
         }
         let target = Target::new(resource, &namespace, &name, &subresource);
         let verb = verb(&request.method, &target, watch || name.is_empty() && query.flag("watch"))?;
+        if strategy::connect::is_connect(&target) {
+            let write = Write { now, user, target: &target, options: &WriteOptions::default() };
+            return strategy::connect::connect(self, request, &write, query).map(|()| None);
+        }
         let mut accept = Accept::negotiate(header(request, "accept").unwrap_or_default())?;
         if strategy::review::is_review(&target.resource) || strategy::subresource::is_binding(&target.resource) {
             accept = accept.whole_objects_only()?;

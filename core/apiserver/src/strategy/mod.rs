@@ -4,6 +4,7 @@
 
 pub mod bootstrap;
 pub mod certificates;
+pub mod connect;
 pub mod crd;
 pub mod eviction;
 pub mod job;

@@ -1,11 +1,12 @@
 //! What only a pod's node can answer: its logs. The request is checked here and sent on to the kubelet.
+//! Streams to containers, and proxies, are in [`super::connect`].
 
 use object::value::{self, i64_at, str_at};
 use object::{ApiError, GroupResource, Result, Value};
 use store::Key;
 
 use crate::edge::query::Query;
-use crate::message::{Output, Request};
+use crate::message::{Identity, Outgoing, Output, Relay, Request, Trust, Upstream};
 use crate::server::ApiServer;
 use crate::write::Target;
 
@@ -27,7 +28,7 @@ pub fn logs(api: &mut ApiServer, request: &Request, target: &Target, query: &Que
         api.outputs.push(Output::Respond { stream: request.stream, status: 200, headers, body: Default::default() });
         return Ok(());
     }
-    let (address, port) = kubelet_address(api, &node)?;
+    let upstream = kubelet(api, &node)?;
     let mut path = format!("/containerLogs/{}/{}/{container}", target.namespace, target.name);
     let mut separator = '?';
     for key in LOG_PARAMETERS {
@@ -36,11 +37,13 @@ pub fn logs(api: &mut ApiServer, request: &Request, target: &Target, query: &Que
             separator = '&';
         }
     }
-    api.outputs.push(Output::Proxy { stream: request.stream, node, address, port, target: path });
+    let outgoing = Outgoing { upstream, method: "GET".to_owned(), target: path, ..Outgoing::default() };
+    api.outputs.push(Output::Forward { stream: request.stream, node, relay: Relay::Checked, outgoing });
     Ok(())
 }
 
-fn chosen_container(pod: &Value, target: &Target, asked: &str) -> Result<String> {
+/// The container that is meant, if it can be told.
+pub(super) fn chosen_container(pod: &Value, target: &Target, asked: &str) -> Result<String> {
     let names = |list: &str| -> Vec<String> {
         value::list_at(pod, &["spec", list]).iter().map(|c| str_at(c, &["name"]).to_owned()).collect()
     };
@@ -69,7 +72,8 @@ fn chosen_container(pod: &Value, target: &Target, asked: &str) -> Result<String>
     Err(ApiError::bad_request(format!("container {asked} is not valid for pod {}", target.name)))
 }
 
-fn kubelet_address(api: &ApiServer, node: &str) -> Result<(String, u16)> {
+/// The kubelet of a node.
+pub(super) fn kubelet(api: &ApiServer, node: &str) -> Result<Upstream> {
     let nodes = GroupResource::new("", "nodes");
     let object = api.store.get(&Key::new(&nodes, "", node)).ok_or_else(|| ApiError::not_found(&nodes, node))?;
     let object = object.value();
@@ -78,11 +82,20 @@ fn kubelet_address(api: &ApiServer, node: &str) -> Result<(String, u16)> {
         |kind: &str| addresses.iter().find(|a| str_at(a, &["type"]) == kind).map(|a| str_at(a, &["address"]).to_owned());
     let address = of_type("InternalIP").or_else(|| of_type("Hostname")).unwrap_or_default();
     let port = i64_at(&object, &["status", "daemonEndpoints", "kubeletEndpoint", "Port"]).and_then(|p| u16::try_from(p).ok());
-    Ok((address, port.filter(|p| *p > 0).unwrap_or(KUBELET_PORT)))
+    let port = port.filter(|port| *port > 0).unwrap_or(KUBELET_PORT);
+    Ok(Upstream {
+        host: address.clone(),
+        port,
+        address,
+        address_port: port,
+        trust: Trust::Cluster,
+        identity: Identity::KubeletClient,
+        plain: false,
+    })
 }
 
 /// Percent-encodes a parameter.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~' | b':');
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

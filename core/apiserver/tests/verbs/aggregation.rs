@@ -1,7 +1,7 @@
 //! Groups that other servers serve. The tests are these servers.
 
 use object::{Value, json};
-use wasmkube_apiserver::message::{Answered, Output};
+use wasmkube_apiserver::message::{Answered, Identity, Output};
 
 use crate::Server;
 
@@ -73,7 +73,7 @@ fn requests_are_passed_on_to_the_server_of_their_group() {
     back(&mut server);
     let outputs = run(&mut server);
     let [Output::Call { call, outgoing }] = outputs.as_slice() else { panic!("{outputs:?}") };
-    assert_eq!((outgoing.target.as_str(), outgoing.upstream.as_front_proxy), ("/apis/metrics.example.com/v1", true));
+    assert_eq!((outgoing.target.as_str(), outgoing.upstream.identity), ("/apis/metrics.example.com/v1", Identity::FrontProxy));
     let resources = json!({"resources": [{"name": "nodes", "singularName": "node", "namespaced": false, "kind": "NodeMetrics", "verbs": ["get"]}]});
     let reply = Answered { status: 200, body: resources.to_string().into_bytes().into() };
     server.api.answered(server.now, *call, Ok(reply));

@@ -4,6 +4,7 @@ mod admission;
 mod aggregation;
 mod audit;
 mod conformance;
+mod connect;
 mod coverage;
 mod create;
 mod custom;

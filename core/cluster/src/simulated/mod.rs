@@ -142,10 +142,10 @@ impl SimulatedNodes {
         let mut passed = Vec::with_capacity(outputs.len());
         for output in outputs {
             match &output {
-                Output::Proxy { stream, node, target, .. } if self.by_name.contains_key(node) => {
+                Output::Forward { stream, node, outgoing, .. } if self.by_name.contains_key(node) => {
                     let index = self.by_name.get(node).copied().unwrap_or(0);
                     if let Some(node) = self.nodes.get(index as usize) {
-                        self.logs.open(now, *stream, index, node, target, &mut passed);
+                        self.logs.open(now, *stream, index, node, &outgoing.target, &mut passed);
                     }
                 }
                 _ => passed.push(output),
