@@ -26,7 +26,7 @@ const LEAF_DAYS: i64 = 365;
 const RENEW_DAYS: i64 = 30;
 
 /// The group that may do everything.
-const MASTERS: &str = "system:masters";
+pub(crate) const MASTERS: &str = "system:masters";
 
 /// A certificate and its key, both PEM.
 #[derive(Clone, Debug)]

@@ -53,6 +53,11 @@ fn pods_serve_and_their_logs_can_be_followed() -> Result<()> {
     ensure!(found, "the request is not in the followed log");
     let tail = cluster.kubectl(&["logs", &name, "--tail=1"])?;
     ensure!(tail.lines().count() == 1, "{tail}");
+    let proxied = cluster.kubectl(&["get", "--raw", "/api/v1/namespaces/default/services/http:web:80/proxy/by-proxy"])?;
+    ensure!(proxied.contains("/by-proxy"), "{proxied}");
+    let node = pods["items"][0]["spec"]["nodeName"].as_str().context("no node")?;
+    let health = cluster.kubectl(&["get", "--raw", &format!("/api/v1/nodes/{node}/proxy/healthz")])?;
+    ensure!(health.trim() == "ok", "{health}");
     Ok(())
 }
 

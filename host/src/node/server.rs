@@ -1,4 +1,5 @@
-//! The kubelet's own HTTPS server: logs and the list of pods, for those who have a certificate of the cluster's authority.
+//! The kubelet's own HTTPS server: logs and the list of pods, for the API server and other masters of the cluster. Everybody
+//! else asks the API server, which knows who may see what.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -24,7 +25,7 @@ use super::layout::Layout;
 use super::logs::{self, Options};
 use super::runtime::Runtime;
 use super::{NodeConfig, now};
-use crate::client;
+use crate::{client, pki};
 
 /// How long a client may take for its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -89,9 +90,17 @@ impl Server {
             let (server, tls) = (self.clone(), tls.clone());
             tokio::spawn(async move {
                 let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await else { return };
+                let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                let subject = certificate.and_then(pki::subject);
+                let is_master = subject.is_some_and(|subject| subject.organizations.iter().any(|group| group == pki::MASTERS));
                 let service = service_fn(move |request| {
                     let server = server.clone();
-                    async move { Ok::<_, Infallible>(server.answer(request).await) }
+                    async move {
+                        Ok::<_, Infallible>(match is_master {
+                            true => server.answer(request).await,
+                            false => text(StatusCode::FORBIDDEN, "Forbidden: only the API server is answered here"),
+                        })
+                    }
                 });
                 let mut http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
                 http.http1().timer(TokioTimer::new());
