@@ -11,6 +11,10 @@ pub fn check(expr: &Expr, variables: &[&str]) -> Result<(), Failure> {
         Node::Ident(name) if !scope.contains(name) && !functions::TYPES.contains(&name.as_str()) => {
             Err((expr.at, format!("undeclared reference to '{name}' (in container '')")))
         }
+        // Types of objects are known by their first name.
+        Node::Struct { name, .. } if !scope.iter().any(|known| name.split('.').next() == Some(known)) => {
+            Err((expr.at, format!("undeclared reference to '{name}' (in container '')")))
+        }
         Node::Call { name, .. } if !functions::is_known(name) => {
             Err((expr.at, format!("undeclared reference to '{name}' (in container '')")))
         }
@@ -49,6 +53,7 @@ fn walk(expr: &Expr, scope: &mut Vec<String>, visit: &mut Visit<'_>) -> Result<(
             walk(key, scope, visit)?;
             walk(value, scope, visit)
         }),
+        Node::Struct { fields, .. } => fields.iter().try_for_each(|(_, value, _)| walk(value, scope, visit)),
         Node::Loop(each) => {
             walk(&each.range, scope, visit)?;
             let inner = scope.len();

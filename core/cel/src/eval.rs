@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::authorizer::{self, Authorizer};
 use crate::functions;
+use crate::lazy;
 use crate::parser::{Expr, Loop, LoopKind, Node};
-use crate::value::{Key, Value};
+use crate::value::{Key, Struct, Value};
 
 /// Why an expression has no value, in the words of Kubernetes' CEL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,7 @@ pub(crate) fn no_overload<T>() -> Result<T> {
 #[derive(Clone, Debug, Default)]
 pub struct Activation<'a> {
     variables: BTreeMap<&'a str, Value>,
+    authorizer: Option<&'a dyn Authorizer>,
 }
 
 impl<'a> Activation<'a> {
@@ -48,6 +51,12 @@ impl<'a> Activation<'a> {
         self
     }
 
+    /// With somebody who decides what may be done.
+    pub fn with_authorizer(mut self, authorizer: &'a dyn Authorizer) -> Self {
+        self.authorizer = Some(authorizer);
+        self
+    }
+
     /// Gives a variable its value.
     pub fn set(&mut self, name: &'a str, value: Value) {
         self.variables.insert(name, value);
@@ -56,17 +65,24 @@ impl<'a> Activation<'a> {
 
 /// Computes the value of an expression.
 pub fn run(expr: &Expr, activation: &Activation<'_>, budget: &mut u64) -> Result {
-    let mut machine = Machine { activation, locals: Vec::new(), budget };
-    match machine.eval(expr)? {
-        Value::Failed(why) => error(&*why),
-        value => Ok(value),
-    }
+    run_noting(expr, activation, budget).0
+}
+
+/// Like [`run`]; notes which field of [`lazy::NAME`] was asked for last without being there.
+pub fn run_noting(expr: &Expr, activation: &Activation<'_>, budget: &mut u64) -> (Result, Option<String>) {
+    let mut machine = Machine { activation, locals: Vec::new(), budget, missing: None };
+    let result = match machine.eval(expr) {
+        Ok(Value::Failed(why)) => error(&*why),
+        result => result,
+    };
+    (result, machine.missing)
 }
 
 struct Machine<'a> {
     activation: &'a Activation<'a>,
     locals: Vec<(String, Value)>,
     budget: &'a mut u64,
+    missing: Option<String>,
 }
 
 impl Machine<'_> {
@@ -89,12 +105,14 @@ impl Machine<'_> {
             Node::Literal(value) => Ok(value.clone()),
             Node::Ident(name) => self.variable(name),
             Node::Select { of, field, optional } => {
-                let of = self.eval(of)?;
-                select(&of, field, *optional)
+                let value = self.eval(of)?;
+                self.note_missing(of, &value, field)?;
+                select(&value, field, *optional)
             }
             Node::Has { of, field } => {
-                let of = self.eval(of)?;
-                has(&of, field)
+                let value = self.eval(of)?;
+                self.note_missing(of, &value, field)?;
+                has(&value, field)
             }
             Node::Index { of, index, optional } => {
                 let (of, index) = (self.eval(of)?, self.eval(index)?);
@@ -103,6 +121,7 @@ impl Machine<'_> {
             Node::Call { of, name, arguments } => self.call(of.as_deref(), name, arguments),
             Node::List(items) => self.list(items),
             Node::Map(entries) => self.map(entries),
+            Node::Struct { name, fields } => self.object(name, fields),
             Node::And(a, b) => self.both(a, b, false),
             Node::Or(a, b) => self.both(a, b, true),
             Node::Not(a) => match self.eval(a)? {
@@ -180,7 +199,35 @@ impl Machine<'_> {
         }
         let work: u64 = values.iter().map(Value::weight).sum();
         self.spend(functions::cost(name, &values).saturating_add(work))?;
+        if let Some(Value::Check(_) | Value::Decision(_)) = values.first()
+            && let Some(result) = authorizer::call(self.activation.authorizer, name, &values)
+        {
+            return result;
+        }
         functions::call(name, of.is_some(), &values)
+    }
+
+    /// Fails if a variable's field is not there that may come to be.
+    fn note_missing(&mut self, of: &Expr, value: &Value, field: &str) -> Result<()> {
+        let there = || matches!(value, Value::Map(map) if map.contains_key(&Key::Text(field.into())));
+        if matches!(&of.node, Node::Ident(name) if name == lazy::NAME) && !there() {
+            self.missing = Some(field.to_owned());
+            return error(format!("no such key: {field}"));
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, name: &str, fields: &[(String, Expr, bool)]) -> Result {
+        let mut out = BTreeMap::new();
+        for (field, value, optional) in fields {
+            let value = match (self.eval(value)?, optional) {
+                (Value::Optional(None), true) => continue,
+                (Value::Optional(Some(value)), true) => (*value).clone(),
+                (value, _) => value,
+            };
+            out.insert(field.clone(), value);
+        }
+        Ok(Value::Struct(Arc::new(Struct { name: name.to_owned(), fields: out })))
     }
 
     fn list(&mut self, items: &[(Expr, bool)]) -> Result {
@@ -350,6 +397,10 @@ fn select(of: &Value, name: &str, optional: bool) -> Result {
             (Some(value), false) => Ok(value.clone()),
             (None, true) => Ok(Value::Optional(None)),
             (None, false) => error(format!("no such key: {name}")),
+        },
+        Value::Check(check) if name == "requestResource" => match &check.request {
+            Some(request) => Ok(Value::Check(request.clone())),
+            None => error("no such attribute(s): authorizer.requestResource"),
         },
         _ => no_overload(),
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use object::quantity::Quantity;
 
+use crate::authorizer;
 use crate::eval::{EvalError, Result, error, no_overload};
 use crate::libraries;
 use crate::parser::Operator;
@@ -16,7 +17,7 @@ use crate::strings;
 use crate::value::{Key, Value};
 
 /// Names before a dot that are no variables.
-pub const NAMESPACES: [&str; 5] = ["cel", "math", "sets", "optional", "strings"];
+pub const NAMESPACES: [&str; 6] = ["cel", "jsonpatch", "math", "sets", "optional", "strings"];
 
 /// Namespaces whose names variables have as well: they count only where the function exists.
 pub const SHARED: [&str; 2] = ["format", "ip"];
@@ -131,7 +132,7 @@ const MORE: [&str; 5] = ["uint", "upperAscii", "url", "value", "ofNonZeroValue"]
 
 /// Whether a function of this name exists.
 pub fn is_known(name: &str) -> bool {
-    NAMES.contains(&name) || MORE.contains(&name) || libraries::is_known(name)
+    NAMES.contains(&name) || MORE.contains(&name) || libraries::is_known(name) || authorizer::is_known(name)
 }
 
 /// What a call costs beyond looking at its arguments once.
@@ -308,6 +309,7 @@ fn is_zero(value: &Value) -> bool {
         Value::Text(text) => text.is_empty(),
         Value::List(list) => list.is_empty(),
         Value::Map(map) => map.is_empty(),
+        Value::Struct(object) => object.fields.is_empty(),
         _ => false,
     }
 }

@@ -7,18 +7,22 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod authorizer;
 mod check;
 mod eval;
 mod functions;
+mod lazy;
 mod lexer;
 mod libraries;
 mod parser;
 mod strings;
 mod value;
 
+pub use authorizer::{Authorizer, Check, Decision, Stage};
 pub use eval::{Activation, EvalError};
+pub use lazy::{Compiled, Variables};
 pub use strings::duration as parse_duration;
-pub use value::{Key, Value};
+pub use value::{Key, Struct, Value};
 
 use parser::Expr;
 
@@ -70,6 +74,10 @@ impl Program {
     /// The text it was read from.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    pub(crate) fn expr(&self) -> &Expr {
+        &self.expr
     }
 
     /// Whether the expression names this variable.

@@ -32,7 +32,18 @@ const FORMATS: [&str; 13] = [
 /// Whether these libraries have a function of this name.
 pub fn is_known(name: &str) -> bool {
     name.strip_prefix("format.").is_some_and(|name| name == "named" || FORMATS.contains(&name))
-        || matches!(name, "semver" | "isSemver" | "major" | "minor" | "patch" | "validate" | "masked" | "ip.isCanonical")
+        || matches!(
+            name,
+            "jsonpatch.escapeKey"
+                | "semver"
+                | "isSemver"
+                | "major"
+                | "minor"
+                | "patch"
+                | "validate"
+                | "masked"
+                | "ip.isCanonical"
+        )
 }
 
 /// A format by its name.
@@ -155,6 +166,7 @@ pub fn call(name: &str, values: &[Value]) -> Option<Result> {
             let wrong: Vec<Value> = validate(name, text).into_iter().map(Value::from).collect();
             Some(Ok(Value::Optional((!wrong.is_empty()).then(|| Arc::new(Value::List(Arc::new(wrong)))))))
         }
+        ("jsonpatch.escapeKey", [Value::Text(key)]) => Some(Ok(key.replace('~', "~0").replace('/', "~1").into())),
         (name, []) => name.strip_prefix("format.").and_then(format).map(Ok),
         _ => None,
     }

@@ -20,12 +20,32 @@ pub struct Expr {
 pub enum Node {
     Literal(Value),
     Ident(String),
-    Select { of: Box<Expr>, field: String, optional: bool },
-    Has { of: Box<Expr>, field: String },
-    Index { of: Box<Expr>, index: Box<Expr>, optional: bool },
-    Call { of: Option<Box<Expr>>, name: String, arguments: Vec<Expr> },
+    Select {
+        of: Box<Expr>,
+        field: String,
+        optional: bool,
+    },
+    Has {
+        of: Box<Expr>,
+        field: String,
+    },
+    Index {
+        of: Box<Expr>,
+        index: Box<Expr>,
+        optional: bool,
+    },
+    Call {
+        of: Option<Box<Expr>>,
+        name: String,
+        arguments: Vec<Expr>,
+    },
     List(Vec<(Expr, bool)>),
     Map(Vec<(Expr, Expr, bool)>),
+    /// `Object.spec{field: value, ?other: optional}`.
+    Struct {
+        name: String,
+        fields: Vec<(String, Expr, bool)>,
+    },
     And(Box<Expr>, Box<Expr>),
     Or(Box<Expr>, Box<Expr>),
     Not(Box<Expr>),
@@ -33,8 +53,17 @@ pub enum Node {
     If(Box<Expr>, Box<Expr>, Box<Expr>),
     Binary(Operator, Box<Expr>, Box<Expr>),
     Loop(Box<Loop>),
-    Bind { name: String, value: Box<Expr>, body: Box<Expr> },
-    OptMap { of: Box<Expr>, name: String, body: Box<Expr>, flat: bool },
+    Bind {
+        name: String,
+        value: Box<Expr>,
+        body: Box<Expr>,
+    },
+    OptMap {
+        of: Box<Expr>,
+        name: String,
+        body: Box<Expr>,
+        flat: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,10 +303,30 @@ impl Parser {
                 let index = self.expression()?;
                 self.expect("]")?;
                 expr = Expr { at, node: Node::Index { of: Box::new(expr), index: Box::new(index), optional } };
+            } else if self.is("{")
+                && let Some(name) = dotted(&expr)
+            {
+                self.at += 1;
+                expr = Expr { at: expr.at, node: Node::Struct { name, fields: self.fields()? } };
             } else {
                 return Ok(expr);
             }
         }
+    }
+
+    /// The fields of an object, up to the closing brace.
+    fn fields(&mut self) -> Result<Vec<(String, Expr, bool)>, Failure> {
+        let mut all = Vec::new();
+        while !self.take("}") {
+            let optional = self.take("?");
+            let field = self.name()?;
+            self.expect(":")?;
+            all.push((field, self.expression()?, optional));
+            if !self.is("}") {
+                self.expect(",")?;
+            }
+        }
+        Ok(all)
     }
 
     fn arguments(&mut self, end: &str) -> Result<Vec<Expr>, Failure> {
@@ -358,6 +407,25 @@ impl Parser {
             }
         }
         Ok(Node::Map(entries))
+    }
+}
+
+/// The names of an expression that is nothing but names.
+fn dotted(expr: &Expr) -> Option<String> {
+    let (mut expr, mut parts) = (expr, Vec::new());
+    loop {
+        match &expr.node {
+            Node::Ident(name) => {
+                parts.push(name.as_str());
+                parts.reverse();
+                return Some(parts.join("."));
+            }
+            Node::Select { of, field, optional: false } => {
+                parts.push(field.as_str());
+                expr = of;
+            }
+            _ => return None,
+        }
     }
 }
 

@@ -38,6 +38,7 @@ pub fn shown(value: &Value) -> String {
         Value::Cidr(address, bits) => format!("{address}/{bits}"),
         Value::Semver(version) => version.shown(),
         Value::Format(name) => (*name).to_owned(),
+        Value::Struct(_) | Value::Check(_) | Value::Decision(_) => value.type_name().to_owned(),
         Value::Failed(why) => why.to_string(),
     }
 }

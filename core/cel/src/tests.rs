@@ -174,3 +174,74 @@ fn long_chains_are_bounded() {
     let sum = Program::compile(&format!("1{}", "+1".repeat(199)), &[]).unwrap();
     assert!(matches!(sum.run(&Activation::new(), &mut 1_000_000), Ok(Value::Int(200))));
 }
+
+/// What expressions of policies make, and whom they ask.
+#[derive(Debug)]
+struct OnlyPods;
+
+impl Authorizer for OnlyPods {
+    fn decide(&self, check: &Check, verb: &str) -> Decision {
+        let allowed = check.resource == "pods" && verb == "get" && check.account.is_none();
+        Decision { allowed, reason: format!("{}{}", check.namespace, check.path), error: String::new() }
+    }
+}
+
+#[test]
+fn objects_and_authorizers() {
+    let request = Check { stage: Stage::Resource, resource: "pods".to_owned(), ..Check::default() };
+    let root = Check { request: Some(std::sync::Arc::new(request)), ..Check::default() };
+    let activation = Activation::new()
+        .with_authorizer(&OnlyPods)
+        .with("authorizer", Value::Check(std::sync::Arc::new(root)))
+        .with("self", Value::Int(1));
+    for (source, expect) in [
+        ("Object{a: self, ?b: optional.none(), c: Object.c{d: ['x']}}", Ok(r#"{"a":1,"c":{"d":["x"]}}"#)),
+        (
+            "[JSONPatch{op: 'add', path: '/a/' + jsonpatch.escapeKey('b/~c'), value: {'x': null}}]",
+            Ok(r#"[{"op":"add","path":"/a/b~1~0c","value":{"x":null}}]"#),
+        ),
+        ("Object{a: 1} == Object{a: 1} && Object{a: 1} != Object.b{a: 1}", Ok("true")),
+        ("authorizer.group('').resource('pods').check('get').allowed()", Ok("true")),
+        ("authorizer.group('').resource('pods').namespace('n').check('list').reason()", Ok("\"n\"")),
+        ("authorizer.path('/healthz').check('get').reason()", Ok("\"/healthz\"")),
+        ("authorizer.requestResource.check('get').allowed()", Ok("true")),
+        ("authorizer.serviceAccount('a', 'b').group('').resource('pods').check('get').errored()", Ok("false")),
+        ("authorizer.serviceAccount('a', 'B').path('/')", Err("Invalid service account name")),
+        ("authorizer.group('').check('get')", Err("no such overload")),
+        ("authorizer.path('').check('get').allowed()", Err("path must not be empty")),
+    ] {
+        let program = Program::compile(source, &["self", "authorizer", "Object", "JSONPatch"]).unwrap();
+        let result = program.run(&activation, &mut 10_000).map(|value| value.to_json().unwrap().to_string());
+        assert_eq!(result.as_deref().map_err(|why| why.0.as_str()), expect, "{source}");
+    }
+    let unknown = Program::compile("Pod{a: 1}", &["Object"]).unwrap_err();
+    assert_eq!(unknown.message, "undeclared reference to 'Pod' (in container '')");
+    let misnamed = Program::compile("Object{spec: [Object.status{}]}", &["Object"]).unwrap();
+    let mut found = Vec::new();
+    misnamed.run(&activation, &mut 100).unwrap().misnamed("Object", &mut found);
+    assert_eq!(
+        found,
+        ["unexpected type name \"Object.status\", expected \"Object.spec\", which matches field name path from root Object type"]
+    );
+}
+
+#[test]
+fn variables_are_computed_when_asked_for() {
+    let known = |source: &str| Program::compile(source, &["variables", "self"]).map_err(|why| why.message);
+    let programs: Vec<(String, Compiled)> =
+        [("bad", "self.nothing"), ("one", "self.n"), ("two", "variables.one + 1"), ("round", "variables.round")]
+            .map(|(name, source)| (name.to_owned(), known(source)))
+            .into();
+    let mut activation = Activation::new().with("self", Value::from_json(&object::json!({"n": 1})));
+    for (source, expect) in [
+        ("variables.two == 2", Ok("true")),
+        ("has(variables.one) && variables.one == 1 || variables.bad", Ok("true")),
+        ("variables.bad", Err("composited variable \"bad\" fails to evaluate: no such key: nothing")),
+        ("variables.round", Err("composited variable \"round\" fails to evaluate: no such key: round")),
+        ("variables.other", Err("no such key: other")),
+    ] {
+        let result = Variables::new(&programs).run(&known(source).unwrap(), &mut activation, &mut 10_000);
+        let result = result.map(|value| value.to_json().unwrap().to_string());
+        assert_eq!(result.as_deref().map_err(|why| why.0.as_str()), expect, "{source}");
+    }
+}

@@ -45,8 +45,23 @@ pub enum Value {
     Semver(Arc<crate::libraries::Semver>),
     /// kubernetes.NamedFormat, by its name
     Format(&'static str),
+    /// An object with a type of its own, as expressions make them.
+    Struct(Arc<Struct>),
+    /// A question to the authorizer, as far as it was put.
+    Check(Arc<crate::authorizer::Check>),
+    /// The authorizer's answer.
+    Decision(Arc<crate::authorizer::Decision>),
     /// A value whose computation failed; whoever asks for it gets the reason.
     Failed(Arc<str>),
+}
+
+/// What `Object.spec{…}` makes.
+#[derive(Clone, Debug)]
+pub struct Struct {
+    /// The type's name: `Object.spec`.
+    pub name: String,
+    /// What it has.
+    pub fields: BTreeMap<String, Value>,
 }
 
 /// A key of a map.
@@ -88,6 +103,53 @@ impl Value {
         }
     }
 
+    /// As JSON; otherwise says what JSON has no form for.
+    pub fn to_json(&self) -> Result<serde_json::Value, String> {
+        use serde_json::Value as Json;
+        let list = |list: &[Value]| list.iter().map(Value::to_json).collect::<Result<Vec<_>, _>>();
+        Ok(match self {
+            Value::Null => Json::Null,
+            Value::Bool(b) => Json::Bool(*b),
+            Value::Int(n) => (*n).into(),
+            Value::Uint(n) => (*n).into(),
+            Value::Double(n) => (*n).into(),
+            Value::Text(text) => Json::String(text.to_string()),
+            Value::List(items) => list(items)?.into(),
+            Value::Map(map) => {
+                let entry = |(key, value): (&Key, &Value)| match key {
+                    Key::Text(key) => Ok((key.to_string(), value.to_json()?)),
+                    key => Err(format!("map key of type {}, not string", key.value().type_name())),
+                };
+                Json::Object(map.iter().map(entry).collect::<Result<_, _>>()?)
+            }
+            Value::Struct(object) => {
+                let fields = object.fields.iter().map(|(key, value)| Ok((key.clone(), value.to_json()?)));
+                Json::Object(fields.collect::<Result<_, String>>()?)
+            }
+            Value::Timestamp(_) | Value::Duration(_) => Json::String(crate::strings::shown(self)),
+            other => return Err(format!("{} has no form in JSON", other.type_name())),
+        })
+    }
+
+    /// Where the types of objects are not those of the fields in which they stand: `Object.spec` belongs into `spec`.
+    pub fn misnamed(&self, path: &str, found: &mut Vec<String>) {
+        match self {
+            Value::Struct(object) => {
+                if object.name != path {
+                    let wrong = format!(
+                        "unexpected type name {:?}, expected {path:?}, which matches field name path from root Object type",
+                        object.name
+                    );
+                    found.push(wrong);
+                }
+                object.fields.iter().for_each(|(key, value)| value.misnamed(&format!("{path}.{key}"), found));
+            }
+            Value::List(items) => items.iter().for_each(|item| item.misnamed(path, found)),
+            Value::Map(map) => map.values().for_each(|value| value.misnamed(path, found)),
+            _ => {}
+        }
+    }
+
     /// A map with these texts as keys.
     pub fn map(entries: impl IntoIterator<Item = (String, Value)>) -> Self {
         Value::Map(Arc::new(entries.into_iter().map(|(key, value)| (Key::Text(key.into()), value)).collect()))
@@ -114,6 +176,9 @@ impl Value {
             Value::Cidr(..) => "net.CIDR",
             Value::Semver(_) => "kubernetes.Semver",
             Value::Format(_) => "kubernetes.NamedFormat",
+            Value::Struct(_) => "object",
+            Value::Check(check) => check.type_name(),
+            Value::Decision(_) => "kubernetes.authorization.Decision",
             Value::Failed(_) => "error",
         }
     }
@@ -145,6 +210,7 @@ impl Value {
             Value::Bytes(bytes) => bytes.len() as u64 / 10,
             Value::List(list) => list.len() as u64,
             Value::Map(map) => map.len() as u64,
+            Value::Struct(object) => object.fields.len() as u64,
             _ => 1,
         }
     }
@@ -163,6 +229,10 @@ impl Value {
             (Value::Semver(a), Value::Semver(b)) => a == b,
             (Value::Ip(a), Value::Ip(b)) => a == b,
             (Value::Cidr(a, n), Value::Cidr(b, m)) => a == b && n == m,
+            (Value::Struct(a), Value::Struct(b)) => {
+                let same = |(key, a): (&String, &Value)| b.fields.get(key).is_some_and(|b| a.equals(b));
+                a.name == b.name && a.fields.len() == b.fields.len() && a.fields.iter().all(same)
+            }
             (Value::Optional(a), Value::Optional(b)) => match (a, b) {
                 (Some(a), Some(b)) => a.equals(b),
                 (a, b) => a.is_none() && b.is_none(),
