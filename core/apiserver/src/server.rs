@@ -18,6 +18,7 @@ use crate::convert::Converted;
 use crate::identity::UserInfo;
 use crate::message::{Output, Record, StaticToken, StreamId};
 use crate::metrics::Metrics;
+use crate::strategy::allocation::{self, NodePorts};
 use crate::strategy::crd::{self, Definitions};
 use crate::watch::Watches;
 
@@ -90,6 +91,8 @@ pub struct ApiServer {
     pub(crate) watches: Watches,
     /// Who was given which role.
     pub(crate) bindings: Bindings,
+    /// Which ports Services have on every node.
+    pub(crate) node_ports: NodePorts,
     /// Definitions of custom resources that changed.
     pub(crate) definitions: Definitions,
     /// Journal records of kinds that are not served yet.
@@ -121,6 +124,7 @@ impl ApiServer {
             watches: Watches::default(),
             bindings: Bindings::default(),
             definitions: Definitions::default(),
+            node_ports: NodePorts::default(),
             unclaimed: Vec::new(),
             signer,
             now: Time::default(),
@@ -168,6 +172,7 @@ impl ApiServer {
         self.unclaimed.clear();
         self.store.restored(revision);
         self.watches.start(self.store.revision());
+        allocation::restored(self);
         crate::strategy::bootstrap::run(self, now);
         crate::auth::bootstrap::run(self, now);
         crd::settle(self, now);
@@ -244,19 +249,26 @@ impl ApiServer {
         self.bindings.changed(&key);
         self.definitions.changed(&key);
         self.aggregation.changed(&key);
+        let old = allocation::is_service(&key).then(|| self.store.get(&key).map(|old| old.value()));
         let object = self.store.put_from(key, value);
         let record = Record::Put { revision: object.revision, key: registry_key(&object.key), value: object.bytes.clone() };
         self.outputs.push(Output::Journal(record));
+        if let Some(old) = old {
+            allocation::changed(self, old.as_ref(), Some(value));
+        }
         object
     }
 
     /// Takes away the object at `key`.
     pub(crate) fn commit_removal(&mut self, key: &Key) {
-        if self.store.remove(key).is_some() {
+        if let Some(old) = self.store.remove(key) {
             self.bindings.changed(key);
             self.definitions.changed(key);
             self.aggregation.changed(key);
             self.outputs.push(Output::Journal(Record::Delete { revision: self.store.revision(), key: registry_key(key) }));
+            if allocation::is_service(key) {
+                allocation::changed(self, Some(&old.value()), None);
+            }
         }
     }
 }

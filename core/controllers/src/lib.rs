@@ -28,6 +28,7 @@ mod quota;
 mod replicaset;
 mod root_ca;
 mod service_account;
+mod service_cidr;
 mod statefulset;
 mod token;
 mod ttl_after_finished;

@@ -10,7 +10,7 @@ use crate::index::Index;
 use crate::queue::WorkQueue;
 use crate::{
     cronjob, daemonset, deployment, disruption, endpoints, garbage, job, namespace, node, policy_status, protection, quota,
-    replicaset, root_ca, service_account, statefulset, token, ttl_after_finished, volume_binder,
+    replicaset, root_ca, service_account, service_cidr, statefulset, token, ttl_after_finished, volume_binder,
 };
 
 /// What the controllers must be told.
@@ -93,6 +93,7 @@ fn all() -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("validatingadmissionpolicy-status-controller", Box::new(policy_status::PolicyStatusController)),
         ("persistentvolumeclaim-protection-controller", Box::new(protection::PvcProtectionController)),
         ("persistentvolume-protection-controller", Box::new(protection::PvProtectionController)),
+        ("service-cidr-controller", Box::new(service_cidr::ServiceCidrController)),
         ("persistentvolume-binder-controller", Box::new(volume_binder::VolumeBinder)),
         ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),
         ("pod-garbage-collector-controller", Box::new(node::PodGarbageCollector)),

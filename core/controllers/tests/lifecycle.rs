@@ -2,7 +2,7 @@
 
 mod support;
 
-use apiserver::gvr;
+use apiserver::{DeleteOptions, UserInfo, gvr};
 use object::{Value, json};
 use support::{World, deployment, deployments};
 
@@ -127,6 +127,40 @@ fn a_secret_holds_a_token_for_as_long_as_its_account_lives() {
     world.delete(&core("serviceaccounts"), "default", "robot", &Default::default());
     assert_eq!(who(&mut world, &token), Value::Null, "without its account a token is nobody's");
     assert_eq!(world.get(&core("secrets"), "default", "robot-token"), None);
+}
+
+/// <https://kubernetes.io/docs/tasks/network/extend-service-ip-ranges/>
+#[test]
+fn a_range_of_addresses_stays_while_services_need_it() {
+    let mut world = World::new();
+    let (cidrs, services) = (apiserver::gvr("networking.k8s.io", "v1", "servicecidrs"), core("services"));
+    let addresses = apiserver::gvr("networking.k8s.io", "v1", "ipaddresses");
+    let range = json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "more"},
+        "spec": {"cidrs": ["10.200.0.0/24"]}});
+    let service = |name: &str, ip: &str| {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
+            "spec": {"clusterIP": ip, "ports": [{"port": 80}]}})
+    };
+    let admin = UserInfo::new("admin", &["system:masters"]);
+    let early = world.api.client(world.now, &admin).create(&services, "default", service("early", "10.200.0.9"));
+    assert!(early.unwrap_err().message.contains("the provided network does not match the current range"));
+    world.create(&cidrs, range);
+    world.settle();
+    let ready = |world: &mut World| world.get(&cidrs, "", "more").map(|cidr| cidr["status"]["conditions"][0].clone());
+    assert_eq!(ready(&mut world).unwrap()["status"], "True");
+
+    world.create(&services, service("web", "10.200.0.9"));
+    let address = world.get(&addresses, "", "10.200.0.9").expect("it stands for the address");
+    assert_eq!(address["spec"]["parentRef"], json!({"resource": "services", "namespace": "default", "name": "web"}));
+    let twice = world.api.client(world.now, &admin).create(&services, "default", service("other", "10.200.0.9"));
+    assert!(twice.unwrap_err().message.contains("provided IP is already allocated"));
+
+    world.delete(&cidrs, "", "more", &DeleteOptions::default());
+    let condition = ready(&mut world).expect("it stays");
+    assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("Terminating")));
+    world.delete(&services, "default", "web", &DeleteOptions::default());
+    assert!(world.get(&addresses, "", "10.200.0.9").is_none(), "the address goes with its Service");
+    assert!(ready(&mut world).is_none(), "nothing needs the range");
 }
 
 fn base64_text(value: &Value) -> String {

@@ -2,10 +2,11 @@
 
 use object::{Time, Value, json};
 
-use super::service::first_address;
+use super::allocation::first_address;
 use crate::client::gvr;
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
+use crate::write::PatchKind;
 
 /// Makes what is missing; what is there already stays as it is.
 pub fn run(api: &mut ApiServer, now: Time) {
@@ -90,12 +91,20 @@ fn kubernetes_service(api: &mut ApiServer, now: Time, user: &UserInfo, cidr: &st
     let cidrs = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"}, "spec": {"cidrs": [cidr]},
     });
+    let ready = json!({"status": {"conditions": [{
+        "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
+        "lastTransitionTime": now.rfc3339(),
+    }]}});
     for (group, version, resource, namespace, object) in [
         ("networking.k8s.io", "v1", "servicecidrs", "", cidrs),
         ("", "v1", "services", "default", service),
         ("", "v1", "endpoints", "default", endpoints),
         ("discovery.k8s.io", "v1", "endpointslices", "default", slice),
     ] {
-        let _ = api.client(now, user).create(&gvr(group, version, resource), namespace, object);
+        let created = api.client(now, user).create(&gvr(group, version, resource), namespace, object);
+        if resource == "servicecidrs" && created.is_ok() {
+            let cidrs = gvr(group, version, resource);
+            let _ = api.client(now, user).patch(&cidrs, "", "kubernetes", "status", PatchKind::Merge, ready.clone());
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Kubernetes calls these the registry strategies (`PrepareForCreate`, `PrepareForUpdate`, `CheckGracefulDelete`).
 
+pub(crate) mod allocation;
 pub mod bootstrap;
 pub mod certificates;
 pub mod connect;

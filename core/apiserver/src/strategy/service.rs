@@ -6,16 +6,13 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use object::value::{self, at, i64_at, list_at, str_at};
-use object::{ApiError, Cause, GroupResource, GroupVersionKind, Result, Value, json};
+use object::{ApiError, Cause, GroupVersionKind, Result, Value, json};
 
+use super::allocation;
 use crate::server::ApiServer;
 
 /// Kubernetes' default `--service-node-port-range`.
 const NODE_PORTS: std::ops::RangeInclusive<i64> = 30000..=32767;
-
-fn services() -> GroupResource {
-    GroupResource::new("", "services")
-}
 
 /// Gives a Service what its type needs. `old` is the Service before an update.
 pub fn allocate(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> Result<()> {
@@ -73,8 +70,7 @@ fn cluster_ip(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> 
     let ip = match (given.as_str(), kept) {
         ("", Some(kept)) => kept,
         ("", None) => {
-            let used = used_addresses(api);
-            draw_address(api, &used).ok_or_else(|| ApiError::internal("failed to allocate a serviceIP: range is full"))?
+            allocation::draw_address(api).ok_or_else(|| ApiError::internal("failed to allocate a serviceIP: range is full"))?
         }
         ("None", _) => "None".to_owned(),
         (asked, Some(kept)) if asked == kept => kept,
@@ -130,65 +126,17 @@ fn health_check_port(api: &mut ApiServer, service: &mut Value) {
     let has = i64_at(service, &["spec", "healthCheckNodePort"]).is_some_and(|port| port != 0);
     if !needed {
         value::remove(service, &["spec", "healthCheckNodePort"]);
-    } else if !has && let Some(port) = draw_port(api, &used_ports(api, None)) {
+    } else if !has && let Some(port) = draw_port(api, &BTreeSet::new()) {
         value::set(service, &["spec", "healthCheckNodePort"], port);
     }
 }
 
-/// Ports that Services other than this one have on every node.
-fn used_ports(api: &ApiServer, except: Option<(&str, &str)>) -> BTreeSet<i64> {
-    let all = services();
-    let others = api.store.list(&all, None).filter(|s| Some((&*s.key.namespace, &*s.key.name)) != except);
-    let mut used = BTreeSet::new();
-    for other in others {
-        let other = other.value();
-        used.extend(list_at(&other, &["spec", "ports"]).iter().filter_map(|p| i64_at(p, &["nodePort"])));
-        used.extend(i64_at(&other, &["spec", "healthCheckNodePort"]));
-    }
-    used
-}
-
-/// A free port of the range.
-fn draw_port(api: &mut ApiServer, used: &BTreeSet<i64>) -> Option<i64> {
+/// A free port of the range that is not among those `drawn` before.
+fn draw_port(api: &mut ApiServer, drawn: &BTreeSet<i64>) -> Option<i64> {
     let span = NODE_PORTS.end() - NODE_PORTS.start() + 1;
     let start = api.rng.below(span.unsigned_abs()) as i64;
-    (0..span).map(|k| NODE_PORTS.start() + (start + k) % span).find(|port| !used.contains(port))
-}
-
-fn used_addresses(api: &ApiServer) -> BTreeSet<String> {
-    api.store.list(&services(), None).map(|s| str_at(&s.value(), &["spec", "clusterIP"]).to_owned()).collect()
-}
-
-/// First address and number of addresses of the range.
-fn range(cidr: &str) -> Option<(u32, u32)> {
-    let (address, bits) = cidr.split_once('/')?;
-    let bits: u32 = bits.parse().ok().filter(|b| (8..=30).contains(b))?;
-    let address = u32::from(address.parse::<Ipv4Addr>().ok()?);
-    let size = 1u32 << (32 - bits);
-    Some((address & !(size - 1), size))
-}
-
-/// The first address of the range belongs to the `kubernetes` Service.
-pub fn first_address(cidr: &str) -> Option<String> {
-    range(cidr).map(|(base, _)| Ipv4Addr::from(base + 1).to_string())
-}
-
-/// A free address; the lower part of the range is left to Services that name theirs, as long as the upper part has any.
-fn draw_address(api: &mut ApiServer, used: &BTreeSet<String>) -> Option<String> {
-    let (base, size) = range(&api.settings.service_cidr)?;
-    let named = (size / 16).clamp(16, 256).min(size / 2);
-    for (from, to) in [(named, size - 1), (1, named)] {
-        let span = to - from;
-        let start = api.rng.below(u64::from(span)) as u32;
-        let free = (0..span)
-            .map(|i| base + from + (start + i) % span)
-            .map(|a| Ipv4Addr::from(a).to_string())
-            .find(|a| !used.contains(a));
-        if free.is_some() {
-            return free;
-        }
-    }
-    None
+    let mut all = (0..span).map(|k| NODE_PORTS.start() + (start + k) % span);
+    all.find(|port| !api.node_ports.is_taken(*port) && !drawn.contains(port))
 }
 
 fn reserve(api: &ApiServer, service: &Value, asked: &str) -> Result<()> {
@@ -196,9 +144,11 @@ fn reserve(api: &ApiServer, service: &Value, asked: &str) -> Result<()> {
         let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
         return Err(invalid(service, Cause::invalid("spec.clusterIPs[0]", &json!(asked), why)));
     }
-    let why = match (asked.parse::<Ipv4Addr>(), range(&api.settings.service_cidr)) {
-        (Ok(ip), Some((base, size))) if (base + 1..base + size - 1).contains(&u32::from(ip)) => {
-            if !used_addresses(api).contains(asked) {
+    let ranges = allocation::ranges(api);
+    let usable = |ip: Ipv4Addr| ranges.iter().any(|(base, size)| (base + 1..base + size - 1).contains(&u32::from(ip)));
+    let why = match asked.parse::<Ipv4Addr>() {
+        Ok(ip) if usable(ip) => {
+            if !allocation::is_taken(api, asked) {
                 return Ok(());
             }
             format!("failed to allocate IP {asked}: provided IP is already allocated")
@@ -209,9 +159,9 @@ fn reserve(api: &ApiServer, service: &Value, asked: &str) -> Result<()> {
 }
 
 fn node_ports(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> Result<()> {
-    let name = (str_at(service, &["metadata", "namespace"]).to_owned(), str_at(service, &["metadata", "name"]).to_owned());
-    let mut used = used_ports(api, Some((&name.0, &name.1)));
-    used.extend(i64_at(service, &["spec", "healthCheckNodePort"]));
+    // What the Service has already is its own; what it gets now it cannot get twice.
+    let own: BTreeSet<i64> = old.into_iter().flat_map(allocation::ports_of).collect();
+    let mut used: BTreeSet<i64> = i64_at(service, &["spec", "healthCheckNodePort"]).into_iter().collect();
     // A load balancer may do without ports on the nodes.
     let optional = str_at(service, &["spec", "type"]) == "LoadBalancer"
         && at(service, &["spec", "allocateLoadBalancerNodePorts"]) == Some(&Value::Bool(false));
@@ -226,7 +176,7 @@ fn node_ports(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> 
             Some(asked) => {
                 let why = if !NODE_PORTS.contains(&asked) {
                     "provided port is not in the valid range. The range of valid ports is 30000-32767"
-                } else if used.contains(&asked) {
+                } else if used.contains(&asked) || (api.node_ports.is_taken(asked) && !own.contains(&asked)) {
                     "provided port is already allocated"
                 } else {
                     ""
