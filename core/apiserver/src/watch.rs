@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use object::{Bytes, GroupResource, Result, Time, Value, json};
-use schema::Resource;
+use schema::{Registry, Resource};
 use store::{Event, Object, Progress, Store};
 
 use crate::calls::Work;
@@ -25,6 +25,8 @@ const BOOKMARK_SECONDS: u64 = 60;
 pub struct Watches {
     by_resource: BTreeMap<GroupResource, BTreeMap<StreamId, Watcher>>,
     delivered: u64,
+    /// When the next bookmark or end is due, or earlier.
+    due: Option<Time>,
     /// Events of custom resources that have to be converted first, in the order in which they happened.
     held: BTreeMap<HeldKey, VecDeque<Held>>,
     /// Whose conversion is under way.
@@ -87,8 +89,24 @@ impl Watches {
         self.by_resource.retain(|_, watchers| !watchers.is_empty());
     }
 
+    /// Ends the watches of a resource in versions that are not served any more.
+    pub fn end_unserved(&mut self, resource: &GroupResource, registry: &Registry, outputs: &mut Vec<Output>) {
+        let Some(watchers) = self.by_resource.get_mut(resource) else { return };
+        watchers.retain(|stream, watcher| {
+            let served = registry.resource(&watcher.form.resource.gvr).is_some();
+            if !served {
+                outputs.push(Output::End(*stream));
+            }
+            served
+        });
+        self.by_resource.retain(|_, watchers| !watchers.is_empty());
+    }
+
     /// Sends bookmarks and ends what has reached its time.
     pub fn run(&mut self, now: Time, revision: u64, outputs: &mut Vec<Output>) -> Progress {
+        if self.due.is_none_or(|due| due > now) {
+            return Progress { more: false, wake_at: self.due };
+        }
         let mut next: Option<Time> = None;
         for (resource, watchers) in &mut self.by_resource {
             // A bookmark must not overtake events.
@@ -110,6 +128,7 @@ impl Watches {
             });
         }
         self.by_resource.retain(|_, watchers| !watchers.is_empty());
+        self.due = next;
         Progress { more: false, wake_at: next }
     }
 
@@ -137,8 +156,9 @@ fn deliver_one(
     outputs: &mut Vec<Output>,
 ) {
     let mut groups: BTreeMap<Group<'_>, (EventForm, Vec<StreamId>)> = BTreeMap::new();
+    let mut parsed = Parsed::default();
     for (stream, watcher) in watchers.iter_mut() {
-        let Some(kind) = event_type(&watcher.filter, event) else { continue };
+        let Some(kind) = event_type(&watcher.filter, event, &mut parsed) else { continue };
         let form = &watcher.form;
         let first = form.accept.form == Form::Table && !watcher.columns_sent;
         watcher.columns_sent = true;
@@ -171,10 +191,19 @@ fn change_bytes(kind: &str, form: &EventForm, object: &Object, revision: u64, fi
     }
 }
 
+/// What the objects of an event say, once a filter had to know.
+#[derive(Default)]
+struct Parsed {
+    old: Option<Value>,
+    new: Option<Value>,
+}
+
 /// What an event is to a filter: an object that begins to match was added, one that ceases to was deleted.
-fn event_type(filter: &Filter, event: &Event) -> Option<&'static str> {
-    let matches = |object: &Option<Arc<Object>>| object.as_ref().is_some_and(|o| filter.matches(o));
-    match (matches(&event.old), matches(&event.new)) {
+fn event_type(filter: &Filter, event: &Event, parsed: &mut Parsed) -> Option<&'static str> {
+    let matches = |object: &Option<Arc<Object>>, value: &mut Option<Value>| {
+        object.as_ref().is_some_and(|object| filter.matches_parsed(object, value))
+    };
+    match (matches(&event.old, &mut parsed.old), matches(&event.new, &mut parsed.new)) {
         (false, true) => Some("ADDED"),
         (true, true) => Some("MODIFIED"),
         (true, false) => Some("DELETED"),
@@ -309,7 +338,7 @@ impl ApiServer {
                     return Ok(());
                 }
             };
-            let seen = past.iter().filter_map(|event| Some((event, event_type(&watcher.filter, event)?)));
+            let seen = past.iter().filter_map(|event| Some((event, event_type(&watcher.filter, event, &mut Parsed::default())?)));
             let (events, objects): (Vec<_>, Vec<_>) =
                 seen.filter_map(|(event, kind)| Some(((kind, event.revision), shown_object(kind, event)?.clone()))).unzip();
             let (resource, objects) = self.presented(&target.resource, objects)?;
@@ -322,6 +351,7 @@ impl ApiServer {
         }
         self.outputs.push(Output::Open { stream, status: 200, headers });
         self.send(stream, begin);
+        self.watches.due = [self.watches.due, watcher.ends_at, watcher.bookmark_at].into_iter().flatten().min();
         self.watches.by_resource.entry(target.resource.storage.resource.clone()).or_default().insert(stream, watcher);
         Ok(())
     }

@@ -18,12 +18,16 @@ pub fn check(resource: &Resource, fields: &FieldSelector) -> Result<()> {
 }
 
 /// Whether the object has these fields. It is parsed only if the metadata at hand does not decide.
-pub fn matches(fields: &FieldSelector, object: &Object, value: &mut Option<Value>) -> bool {
+pub fn matches(fields: &FieldSelector, custom: bool, object: &Object, value: &mut Option<Value>) -> bool {
     fields.is_empty()
         || fields.matches(|field| match field {
             "metadata.name" => Cow::Borrowed(&*object.key.name),
             "metadata.namespace" => Cow::Borrowed(&*object.key.namespace),
-            _ => Cow::Owned(field_text(value.get_or_insert_with(|| object.value()), field)),
+            _ => {
+                let value = value.get_or_insert_with(|| object.value());
+                // Custom resources say what their definitions select, and nothing goes without saying.
+                Cow::Owned(if custom { leaf(value, field).unwrap_or_default() } else { field_text(value, field) })
+            }
         })
 }
 
@@ -39,14 +43,19 @@ fn field_text(object: &Value, field: &str) -> String {
             None => other,
         },
     };
+    leaf(object, path).unwrap_or_else(|| match field {
+        "spec.hostNetwork" | "spec.unschedulable" => "false".to_owned(),
+        "status.successful" | "spec.replicas" | "status.replicas" => "0".to_owned(),
+        _ => String::new(),
+    })
+}
+
+/// The text of what stands at a path.
+fn leaf(object: &Value, path: &str) -> Option<String> {
     match path.split('.').try_fold(object, |here, key| here.get(key)) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Bool(flag)) => flag.to_string(),
-        Some(Value::Number(number)) => number.to_string(),
-        _ => match field {
-            "spec.hostNetwork" | "spec.unschedulable" => "false".to_owned(),
-            "status.successful" | "spec.replicas" | "status.replicas" => "0".to_owned(),
-            _ => String::new(),
-        },
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::Bool(flag)) => Some(flag.to_string()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => None,
     }
 }

@@ -22,6 +22,8 @@ pub struct Filter {
     pub labels: LabelSelector,
     /// Fields.
     pub fields: FieldSelector,
+    /// Whether the objects are custom resources.
+    pub custom: bool,
 }
 
 impl Filter {
@@ -33,14 +35,19 @@ impl Filter {
             selected = selected.and("metadata.name", &target.name);
         }
         let namespace = (!target.namespace.is_empty()).then(|| target.namespace.clone());
-        Ok(Filter { namespace, labels: query.labels()?, fields: selected })
+        Ok(Filter { namespace, labels: query.labels()?, fields: selected, custom: target.resource.custom.is_some() })
     }
 
     /// Whether it selects this object.
     pub fn matches(&self, object: &Object) -> bool {
+        self.matches_parsed(object, &mut None)
+    }
+
+    /// As [`Filter::matches`], for an object that others ask about too: `value` is what it says, once somebody had to know.
+    pub fn matches_parsed(&self, object: &Object, value: &mut Option<Value>) -> bool {
         self.namespace.as_deref().is_none_or(|ns| ns == &*object.key.namespace)
             && (self.labels.is_empty() || self.labels.matches(&object.meta.labels))
-            && fields::matches(&self.fields, object, &mut None)
+            && fields::matches(&self.fields, self.custom, object, value)
     }
 }
 

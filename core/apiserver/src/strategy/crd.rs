@@ -238,10 +238,17 @@ fn serve(api: &mut ApiServer, definition: &Value) {
     for resource in resources {
         api.registry.insert(resource);
     }
+    end_watches(api, &of_definition);
     api.aggregation.registry_changed();
     api.converted.clear();
     let is_converted = |r: &std::sync::Arc<schema::Resource>| r.custom.as_ref().is_some_and(|c| c.conversion.is_some());
     api.definitions.have_webhooks = api.registry.resources().any(is_converted);
+}
+
+/// Whoever watches what is not served any more is told what happened until now, and no more.
+fn end_watches(api: &mut ApiServer, resource: &GroupResource) {
+    api.deliver_events(api.now);
+    api.watches.end_unserved(resource, &api.registry, &mut api.outputs);
 }
 
 /// Ends the service of a definition that is gone.
@@ -251,6 +258,7 @@ fn removed(api: &mut ApiServer, name: &str) {
     for gvr in served(api, &resource) {
         api.registry.remove(&gvr);
     }
+    end_watches(api, &resource);
     api.aggregation.registry_changed();
     api.definitions.ending.remove(&resource);
     // Names that were refused because of it may be free now.

@@ -171,3 +171,55 @@ fn what_was_wrong_before_does_not_hold_back_other_changes() {
     assert_eq!(change(&mut server, json!({"keep": 5})), 200, "the schedule is too long, but it was so before");
     assert_eq!(change(&mut server, json!({"schedule": "weekly"})), 422);
 }
+
+/// <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#crd-selectable-fields>
+#[test]
+fn fields_that_a_definition_names_can_be_selected() {
+    let mut server = Server::new();
+    let mut shirts = definition("backups", "Backup");
+    shirts["spec"]["versions"][0]["selectableFields"] = json!([{"jsonPath": ".spec.schedule"}, {"jsonPath": ".spec.keep"}]);
+    assert_eq!(server.ask("POST", DEFINITIONS, shirts).0, 201);
+    let mut hourly = backup("often");
+    hourly["spec"] = json!({"schedule": "hourly", "keep": 24});
+    for object in [backup("a"), backup("b"), hourly] {
+        assert_eq!(server.post(BACKUPS, object).0, 201);
+    }
+    for (selector, expect) in [
+        ("spec.schedule%3Ddaily", "a b"),
+        ("spec.schedule!%3Ddaily", "often"),
+        ("spec.keep%3D24", "often"),
+        ("spec.schedule%3Ddaily,metadata.name%3Db", "b"),
+        ("spec.schedule%3Dnever", ""),
+    ] {
+        let (code, list) = server.get(&format!("{BACKUPS}?fieldSelector={selector}"));
+        let names: Vec<&str> =
+            list["items"].as_array().unwrap().iter().map(|o| o["metadata"]["name"].as_str().unwrap()).collect();
+        assert_eq!((code, names.join(" ").as_str()), (200, expect), "{selector}");
+    }
+    let (code, refused) = server.get(&format!("{BACKUPS}?fieldSelector=status.last%3Dx"));
+    assert_eq!((code, &refused["message"]), (400, &json!("field label not supported: status.last")));
+    // The other version names none.
+    assert_eq!(server.get("/apis/a.io/v1beta1/namespaces/default/backups?fieldSelector=spec.keep%3D24").0, 400);
+}
+
+#[test]
+fn watches_end_with_what_they_watch() {
+    let mut server = Server::new();
+    assert_eq!(server.ask("POST", DEFINITIONS, definition("backups", "Backup")).0, 201);
+    assert_eq!(server.post(BACKUPS, backup("a")).0, 201);
+    let watched = |server: &mut Server, version: &str| {
+        server.send("GET", &format!("/apis/a.io/{version}/backups?watch=true"), &[], b"");
+        server.stream
+    };
+    let (new, old) = (watched(&mut server, "v1"), watched(&mut server, "v1beta1"));
+    let ended = |outputs: &[Output]| -> Vec<u64> {
+        outputs.iter().filter_map(|output| if let Output::End(stream) = output { Some(*stream) } else { None }).collect()
+    };
+    let patch = json!([{"op": "replace", "path": "/spec/versions/1/served", "value": false}]).to_string();
+    let path = format!("{DEFINITIONS}/backups.a.io");
+    let outputs = server.send("PATCH", &path, &[("content-type", "application/json-patch+json")], patch.as_bytes());
+    assert_eq!(ended(&outputs), [old], "a version is not served any more");
+    let outputs = server.send("DELETE", &path, &[], b"");
+    assert_eq!(ended(&outputs), [new]);
+    assert_eq!(crate::events(&outputs), [("DELETED".to_owned(), "a".to_owned())], "the end of the objects is told before");
+}
