@@ -55,8 +55,9 @@ fn core() -> Result<()> {
 
 /// The same tests of core as WASI programs.
 fn core_wasm() -> Result<()> {
-    run_command(&mut cargo(["build", "--quiet", "--release", "-p", "wasmkube-tests", "--bin", "wasm-test-runner"]))?;
-    let runner = shell::target().join("release/wasm-test-runner");
+    // A part of the host, so that the wasm engine is built once for all steps.
+    run_command(&mut cargo(["build", "--quiet", "--release", "-p", "wasmkube", "--example", "wasm-test-runner"]))?;
+    let runner = shell::target().join("release/examples/wasm-test-runner");
     run_command(
         cargo(["test", "--quiet", "--target", "wasm32-wasip2", "--lib", "--tests"])
             .env("CARGO_TARGET_WASM32_WASIP2_RUNNER", runner),
