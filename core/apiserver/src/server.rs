@@ -15,6 +15,7 @@ use crate::auth::token::Signer;
 use crate::calls::Calls;
 use crate::client::Client;
 use crate::convert::Converted;
+use crate::edge::openapi::Documents;
 use crate::identity::UserInfo;
 use crate::message::{Output, Record, StaticToken, StreamId};
 use crate::metrics::Metrics;
@@ -93,6 +94,8 @@ pub struct ApiServer {
     pub(crate) bindings: Bindings,
     /// Which ports Services have on every node.
     pub(crate) node_ports: NodePorts,
+    /// OpenAPI documents of what is served.
+    pub(crate) documents: Documents,
     /// Definitions of custom resources that changed.
     pub(crate) definitions: Definitions,
     /// Journal records of kinds that are not served yet.
@@ -125,6 +128,7 @@ impl ApiServer {
             bindings: Bindings::default(),
             definitions: Definitions::default(),
             node_ports: NodePorts::default(),
+            documents: Documents::default(),
             unclaimed: Vec::new(),
             signer,
             now: Time::default(),

@@ -56,6 +56,16 @@ impl Time {
         format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}.{:06}Z", self.0 % 1_000_000)
     }
 
+    /// As HTTP's headers have it: `Fri, 20 Nov 2026 22:00:00 GMT`.
+    pub fn http_date(self) -> String {
+        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let (y, mo, d, h, mi, s) = self.civil();
+        let day = DAYS[(self.secs() / 86_400 % 7) as usize];
+        let month = usize::try_from(mo - 1).ok().and_then(|month| MONTHS.get(month)).unwrap_or(&"Jan");
+        format!("{day}, {d:02} {month} {y:04} {h:02}:{mi:02}:{s:02} GMT")
+    }
+
     /// Reads RFC 3339 with any offset and any number of decimals (those beyond microseconds are dropped).
     pub fn parse(text: &str) -> Option<Self> {
         let b = text.as_bytes();
@@ -144,6 +154,17 @@ pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_of_http() {
+        for (time, expect) in [
+            ("1970-01-01T00:00:00Z", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("2026-11-20T22:00:05Z", "Fri, 20 Nov 2026 22:00:05 GMT"),
+            ("2024-02-29T01:02:03Z", "Thu, 29 Feb 2024 01:02:03 GMT"),
+        ] {
+            assert_eq!(Time::parse(time).unwrap().http_date(), expect);
+        }
+    }
 
     #[test]
     fn formats_and_parses() {

@@ -1,4 +1,4 @@
-//! What is served: discovery in both forms, version, health, OpenAPI.
+//! What is served: discovery in both forms, version, health.
 //!
 //! <https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api>
 
@@ -55,24 +55,8 @@ impl ApiServer {
             ["openid", "v1", "jwks"] => {
                 Ok(Answer::new(200, "application/jwk-set+json", self.signer.key_set().to_string().into_bytes()))
             }
-            ["openapi", "v2"] => Ok(Answer::json(200, schema::openapi::swagger(&self.registry).to_string())),
-            ["openapi", "v3"] => Ok(Answer::json(200, schema::openapi::index(&self.registry).to_string())),
-            ["openapi", "v3", "api", version] => Ok(self.openapi("", version)),
-            ["openapi", "v3", "apis", group, version] => Ok(self.openapi(group, version)),
+            ["openapi", rest @ ..] => self.on_openapi(request, rest, query),
             _ => Ok(Answer::no_page()),
-        }
-    }
-
-    fn openapi(&self, group: &str, version: &str) -> Answer {
-        match schema::openapi::document(&self.registry, group, version) {
-            Some(document) => {
-                let mut answer = Answer::json(200, document.to_string());
-                answer
-                    .headers
-                    .push(("etag".to_owned(), format!("\"{}\"", schema::openapi::hash(&self.registry, group, version))));
-                answer
-            }
-            None => Answer::new(404, "", ""),
         }
     }
 
@@ -345,7 +329,7 @@ fn storage_version_hash(resource: &Resource) -> String {
 }
 
 /// FNV-1a, 64 bits.
-fn fingerprint(bytes: &[u8]) -> u64 {
+pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -5,6 +5,7 @@ pub mod body;
 mod discovery;
 mod fields;
 pub mod list;
+pub mod openapi;
 pub mod query;
 pub mod render;
 mod resource;

@@ -66,6 +66,8 @@ impl Route {
         match self {
             Route::Resource { gvr, .. } => Some((&gvr.group, &gvr.version)),
             Route::Other(path) => {
+                // A document about a group is its server's as well.
+                let path = path.strip_prefix("/openapi/v3").unwrap_or(path);
                 let mut parts = path.strip_prefix("/apis/")?.split('/').filter(|part| !part.is_empty());
                 Some((parts.next()?, parts.next()?))
             }

@@ -240,6 +240,7 @@ fn serve(api: &mut ApiServer, definition: &Value) {
     }
     end_watches(api, &of_definition);
     api.aggregation.registry_changed();
+    api.documents.clear();
     api.converted.clear();
     let is_converted = |r: &std::sync::Arc<schema::Resource>| r.custom.as_ref().is_some_and(|c| c.conversion.is_some());
     api.definitions.have_webhooks = api.registry.resources().any(is_converted);
@@ -260,6 +261,7 @@ fn removed(api: &mut ApiServer, name: &str) {
     }
     end_watches(api, &resource);
     api.aggregation.registry_changed();
+    api.documents.clear();
     api.definitions.ending.remove(&resource);
     // Names that were refused because of it may be free now.
     let group = GroupResource::new(group, "");

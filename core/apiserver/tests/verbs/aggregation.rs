@@ -88,6 +88,11 @@ fn requests_are_passed_on_to_the_server_of_their_group() {
     assert_eq!(users, ["admin"], "nobody says who they are but the API server");
     assert!(!outgoing.headers.iter().any(|(name, _)| name == "authorization"), "tokens are not passed on");
 
+    let address = server.get("/openapi/v3").1["paths"]["apis/metrics.example.com/v1"]["serverRelativeURL"].clone();
+    let outputs = server.send("GET", address.as_str().expect("an address"), &[], b"");
+    let [Output::Forward { outgoing, .. }] = outputs.as_slice() else { panic!("{outputs:?}") };
+    assert_eq!(outgoing.target, "/openapi/v3/apis/metrics.example.com/v1", "it describes itself");
+
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     let outputs = server.send("GET", "/apis", &[("accept", accept)], b"");
     let groups = crate::answer(&outputs).1;

@@ -9,6 +9,7 @@ mod coverage;
 mod create;
 mod custom;
 mod delete;
+mod documents;
 mod list;
 mod nodes;
 mod nonsense;
