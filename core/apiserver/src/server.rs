@@ -1,6 +1,7 @@
 //! The API server's state, and its doors: [`ApiServer::handle`] for requests from outside, [`ApiServer::client`] for the
 //! parts of the control plane.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object::{ApiError, GroupResource, GroupVersionKind, GroupVersionResource, ObjectMeta, Result, Rng, Time, Value};
@@ -77,6 +78,8 @@ pub struct ApiServer {
     pub(crate) outputs: Vec<Output>,
     /// What admission has to say to the client of the request that is being answered.
     pub(crate) warnings: Vec<String>,
+    /// What the audit log is told of the request at hand besides what it sees itself.
+    pub(crate) annotations: BTreeMap<String, String>,
     /// What other servers serve.
     pub(crate) aggregation: Aggregation,
     /// Questions to servers outside.
@@ -118,6 +121,7 @@ impl ApiServer {
             rng,
             outputs: Vec::new(),
             warnings: Vec::new(),
+            annotations: BTreeMap::new(),
             aggregation: Aggregation::default(),
             calls: Calls::default(),
             converted: Converted::default(),

@@ -145,6 +145,8 @@ pub fn cost(name: &str, values: &[Value]) -> u64 {
         "matches" | "find" | "findAll" | "contains" | "replace" | "indexOf" | "lastIndexOf" => {
             weight(0).saturating_mul(weight(1).max(1))
         }
+        // Somebody else has to look at all roles.
+        "check" if matches!(values.first(), Some(Value::Check(_))) => 350_000,
         _ => 1,
     }
 }

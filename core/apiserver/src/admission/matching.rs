@@ -28,7 +28,7 @@ impl Operation {
 
 impl Attributes<'_> {
     /// The namespace of the request as it stands; of a write to a namespace, what it will be.
-    pub(super) fn namespace_object(&self, api: &ApiServer, object: &Value) -> Option<Value> {
+    fn namespace_object(&self, api: &ApiServer, object: &Value) -> Option<Value> {
         if self.is_part_of("", "namespaces") {
             let removed = || self.old.cloned().unwrap_or_default();
             return Some(if object.is_null() { removed() } else { object.clone() });
@@ -57,6 +57,21 @@ impl Attributes<'_> {
         let Some(selector) = selector("objectSelector") else { return true };
         let new = Some(object).filter(|object| !object.is_null());
         [new, self.old].into_iter().flatten().any(|object| selects(&selector, object))
+    }
+
+    /// The resource in whose version a policy's `matchConstraints`, or a binding's `matchResources`, mean this request.
+    pub(super) fn meant(&self, api: &ApiServer, object: &Value, wanted: &Value) -> Option<Arc<Resource>> {
+        if !self.selected(api, object, wanted) {
+            return None;
+        }
+        let policy = str_at(wanted, &["matchPolicy"]);
+        if self.matched_as(api, list_at(wanted, &["excludeResourceRules"]), policy).is_some() {
+            return None;
+        }
+        match list_at(wanted, &["resourceRules"]) {
+            [] => Some(self.target.resource.clone()),
+            rules => self.matched_as(api, rules, policy),
+        }
     }
 
     /// Whether a rule means this request, were it made on `gvr`.

@@ -12,6 +12,7 @@ mod pod;
 mod pod_security;
 mod policy;
 pub mod quota;
+mod request;
 mod runtime_class;
 mod service_account;
 mod storage;

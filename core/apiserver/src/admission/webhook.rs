@@ -6,22 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cel::Value as CelValue;
+use cel::Compiled;
 use object::value::{at, i64_at, list_at, str_at};
 use object::{ApiError, GroupResource, Result, Value, json};
 use schema::Resource;
 use store::{Object, View};
 
-use super::policy::{Compiled, Request, compile, run};
+use super::policy::expressions::{Asker, Subject, hold, read};
 use super::{Attributes, Operation};
 use crate::message::{Outgoing, Reply};
 use crate::server::ApiServer;
 use crate::upstream;
 
 const GROUP: &str = "admissionregistration.k8s.io";
-
-/// What the conditions of one webhook may spend.
-const BUDGET: u64 = 2_500_000;
 
 /// `timeoutSeconds` where nothing is said.
 const TIMEOUT_SECONDS: i64 = 10;
@@ -39,7 +36,7 @@ impl View for Hooks {
     fn of(configuration: &Value) -> Self {
         let hook = |stated: &Value| Hook {
             name: str_at(stated, &["name"]).to_owned(),
-            conditions: list_at(stated, &["matchConditions"]).iter().map(|c| compile(str_at(c, &["expression"]))).collect(),
+            conditions: list_at(stated, &["matchConditions"]).iter().map(|c| read(str_at(c, &["expression"]))).collect(),
             stated: stated.clone(),
         };
         Hooks(list_at(configuration, &["webhooks"]).iter().map(hook).collect())
@@ -52,26 +49,22 @@ impl Hook {
     }
 
     /// The resource in whose version the webhook wants to see this request; `None` if it does not.
-    fn wants(&self, api: &ApiServer, attributes: &Attributes<'_>, object: &Value) -> Result<Option<Arc<Resource>>> {
+    fn wants(&self, api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value) -> Result<Option<Arc<Resource>>> {
         if !attributes.selected(api, object, &self.stated) {
             return Ok(None);
         }
         let rules = list_at(&self.stated, &["rules"]);
         let Some(resource) = attributes.matched_as(api, rules, str_at(&self.stated, &["matchPolicy"])) else { return Ok(None) };
-        let activation = Request { api, attributes, object }.activation(&Value::Null);
-        let mut budget = BUDGET;
-        let mut failure = None;
-        for condition in &self.conditions {
-            match run(condition, &activation, &mut budget) {
-                Ok(CelValue::Bool(true)) => {}
-                Ok(_) => return Ok(None),
-                Err(why) => failure = Some(why),
-            }
+        if self.conditions.is_empty() {
+            return Ok(Some(resource));
         }
-        match failure {
-            Some(_) if self.ignores_failures() => Ok(None),
-            Some(why) => Err(attributes.forbidden(&why)),
-            None => Ok(Some(resource)),
+        let subject = Subject::new(api, attributes, object, &resource)?;
+        let asker = Asker { api, user: attributes.user };
+        match hold(&self.conditions, subject.activation(&Value::Null, &asker)) {
+            Ok(true) => Ok(Some(resource)),
+            Ok(false) => Ok(None),
+            Err(_) if self.ignores_failures() => Ok(None),
+            Err(why) => Err(attributes.forbidden(&why)),
         }
     }
 }
@@ -226,41 +219,10 @@ impl Review {
             Some(object) => api.in_version_of(resource, object.clone()),
         };
         let (new, old) = (shown(Some(object))?, shown(attributes.old)?);
-        let own = &attributes.target.resource;
-        let target = attributes.target;
-        let kind = |resource: &Resource| {
-            let kind = match resource.subresource(&target.subresource) {
-                Some(subresource) => subresource.gvk(&resource.gvr),
-                None => resource.kind.clone(),
-            };
-            json!({"group": &*kind.group, "version": &*kind.version, "kind": &*kind.kind})
-        };
-        let gvr = |resource: &Resource| {
-            let gvr = &resource.gvr;
-            json!({"group": &*gvr.group, "version": &*gvr.version, "resource": &*gvr.resource})
-        };
-        let mut request = json!({
-            "uid": uid, "kind": kind(resource), "resource": gvr(resource), "requestKind": kind(own), "requestResource": gvr(own),
-            "operation": attributes.operation.as_str(), "userInfo": crate::strategy::review::user_info(attributes.user),
-            "object": new, "oldObject": old, "dryRun": attributes.is_dry_run(), "options": attributes.options_object(),
-        });
-        if !target.subresource.is_empty() {
-            request["subResource"] = target.subresource.as_str().into();
-            request["requestSubResource"] = target.subresource.as_str().into();
-        }
-        // The name of an object that is being made may not have been given yet.
-        let name = if attributes.operation == Operation::Create && !object.is_null() {
-            str_at(object, &["metadata", "name"])
-        } else {
-            attributes.name
-        };
-        if !name.is_empty() {
-            request["name"] = name.into();
-        }
-        let namespace = if attributes.is_part_of("", "namespaces") { name } else { &target.namespace };
-        if !namespace.is_empty() {
-            request["namespace"] = namespace.into();
-        }
+        let mut request = attributes.described(object, resource);
+        request["uid"] = uid.as_str().into();
+        request["object"] = new;
+        request["oldObject"] = old;
         Ok(Review { uid, resource: resource.clone(), request })
     }
 

@@ -1,5 +1,7 @@
 //! `audit.k8s.io/v1` Event: what is said of a request at each of its stages.
 
+use std::collections::BTreeMap;
+
 use object::value::str_at;
 use object::{Bytes, Map, Time, Value, json};
 
@@ -61,6 +63,13 @@ impl Open {
             open.sent(api, request, attributes);
         }
         open
+    }
+
+    /// Notes what admission says of the request.
+    pub fn annotated(&mut self, noted: BTreeMap<String, String>) {
+        if let Some(annotations) = self.later.get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.extend(noted.into_iter().map(|(key, value)| (key, value.into())));
+        }
     }
 
     /// A request that nobody stands behind.

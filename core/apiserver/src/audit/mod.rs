@@ -91,6 +91,21 @@ impl ApiServer {
         audit.open.insert(request.stream, open);
     }
 
+    /// Notes something about the request at hand. What was noted under a key stays.
+    pub(crate) fn annotate(&mut self, key: &str, value: impl FnOnce() -> String) {
+        if self.audit.is_some() {
+            self.annotations.entry(key.to_owned()).or_insert_with(value);
+        }
+    }
+
+    /// The request of this stream was run: what was noted about it goes into its events.
+    pub(crate) fn audit_annotated(&mut self, stream: StreamId) {
+        let noted = std::mem::take(&mut self.annotations);
+        if let Some(open) = self.audit.as_mut().and_then(|audit| audit.open.get_mut(&stream)) {
+            open.annotated(noted);
+        }
+    }
+
     /// The client of this stream went away.
     pub(crate) fn audit_closed(&mut self, stream: StreamId) {
         if let Some(audit) = &mut self.audit {

@@ -72,12 +72,14 @@ impl ApiServer {
     /// Answers, unless something must be asked first: then the request comes back.
     pub(crate) fn respond(&mut self, now: Time, request: Request) -> Option<Request> {
         self.warnings.clear();
+        self.annotations.clear();
         let mut seen = Seen::default();
         let answer = self.answer(now, &request, &mut seen);
         if self.calls.are_wanted() {
             return Some(request);
         }
         let warnings = std::mem::take(&mut self.warnings);
+        self.audit_annotated(request.stream);
         crd::settle(self, now);
         let mut answer = match answer {
             Ok(Some(answer)) => answer,

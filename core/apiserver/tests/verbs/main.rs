@@ -14,6 +14,7 @@ mod list;
 mod nodes;
 mod nonsense;
 mod operators;
+mod policies;
 mod watch;
 mod webhooks;
 

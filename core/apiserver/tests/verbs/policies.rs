@@ -1,0 +1,245 @@
+//! Policies of admission as a client meets them.
+
+use object::{Time, Value, json};
+use wasmkube_apiserver::message::{Output, StaticToken};
+use wasmkube_apiserver::{ApiServer, Settings};
+
+use crate::{CONFIGMAPS, Server, answer, configmap};
+
+const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
+
+/// A policy for ConfigMaps with this in its spec too.
+fn policy(name: &str, spec: Value) -> Value {
+    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]});
+    let mut whole = json!({"matchConstraints": {"resourceRules": [rule]}});
+    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name}, "spec": whole})
+}
+
+fn binding(name: &str, spec: Value) -> Value {
+    let mut whole = json!({"policyName": name, "validationActions": ["Deny"]});
+    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": whole})
+}
+
+impl Server {
+    /// Puts a policy to work.
+    fn policy(&mut self, name: &str, spec: Value, bound: Value) {
+        let (code, answer) = self.post(&format!("{GROUP}/validatingadmissionpolicies"), policy(name, spec));
+        assert_eq!(code, 201, "{answer}");
+        let (code, answer) = self.post(&format!("{GROUP}/validatingadmissionpolicybindings"), binding(name, bound));
+        assert_eq!(code, 201, "{answer}");
+    }
+
+    /// Code, and what the policy `p` said, of making a ConfigMap.
+    fn made(&mut self, object: Value) -> (u16, String) {
+        let (code, answer) = self.post(CONFIGMAPS, object);
+        let message = answer["message"].as_str().unwrap_or_default();
+        let said = message.rsplit_once("denied request: ").map_or(message, |(_, said)| said);
+        (code, said.to_owned())
+    }
+}
+
+fn validations(expressions: &[&str]) -> Value {
+    json!(expressions.iter().map(|source| json!({"expression": source})).collect::<Vec<_>>())
+}
+
+#[test]
+fn what_is_said_of_a_refusal() {
+    let one = |expression: &str, more: Value| {
+        let mut validation = json!({"expression": expression});
+        validation.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"validations": [validation]})
+    };
+    let failed = |source: &str, why: &str| format!("expression '{source}' resulted in error: {why}");
+    let cases: [(&str, Value, u16, String); 11] = [
+        ("holds", one("true", json!({})), 201, String::new()),
+        ("no message", one(" object.data.k == 'x' ", json!({})), 422, "failed expression: object.data.k == 'x'".into()),
+        ("message", one("false", json!({"message": " no "})), 422, "no".into()),
+        ("made", one("false", json!({"messageExpression": "'k is ' + object.data.k", "message": "no"})), 422, "k is v".into()),
+        ("made of nothing", one("false", json!({"messageExpression": "object.data.nothing", "message": "no"})), 422, "no".into()),
+        ("made blank", one("false", json!({"messageExpression": "' '", "message": "no"})), 422, "no".into()),
+        ("forbidden", one("false", json!({"reason": "Forbidden"})), 403, "failed expression: false".into()),
+        ("too large", one("false", json!({"reason": "RequestEntityTooLarge"})), 413, "failed expression: false".into()),
+        ("error", one("object.data.x == 'v'", json!({})), 422, failed("object.data.x == 'v'", "no such key: x")),
+        (
+            "condition in error",
+            json!({"validations": [{"expression": "true"}], "matchConditions": [{"name": "c", "expression": "object.data.x == 'v'"}]}),
+            422,
+            failed("object.data.x == 'v'", "no such key: x"),
+        ),
+        (
+            "conditions in error",
+            json!({"validations": [{"expression": "true"}], "matchConditions": [
+                {"name": "a", "expression": "object.x"}, {"name": "b", "expression": "object.y"},
+            ]}),
+            422,
+            format!("[{}, {}]", failed("object.x", "no such key: x"), failed("object.y", "no such key: y")),
+        ),
+    ];
+    for (name, spec, code, said) in cases {
+        let mut server = Server::new();
+        server.policy("p", spec.clone(), json!({}));
+        assert_eq!(server.made(configmap("a")), (code, said), "{name}");
+        let mut lenient = spec;
+        lenient["failurePolicy"] = "Ignore".into();
+        let mut server = Server::new();
+        server.policy("p", lenient, json!({}));
+        let code = if name.contains("error") { 201 } else { code };
+        assert_eq!(server.made(configmap("a")).0, code, "{name}, failures ignored");
+    }
+}
+
+#[test]
+fn what_expressions_see() {
+    for (name, expression, holds) in [
+        ("request", "request.operation == 'CREATE' && request.name == 'a' && request.namespace == 'default'", true),
+        ("resource", "request.resource.resource == 'configmaps' && request.kind.kind == 'ConfigMap'", true),
+        ("nothing that is empty", "!has(request.subResource) && !request.dryRun", true),
+        ("user", "request.userInfo.username == 'admin' && 'system:masters' in request.userInfo.groups", true),
+        ("namespace", "namespaceObject.metadata.name == 'default' && !has(namespaceObject.metadata.managedFields)", true),
+        ("old", "oldObject == null", true),
+        ("no parameters", "params == null", true),
+        ("authorizer", "authorizer.group('').resource('secrets').check('get').allowed()", true),
+        ("of the request", "authorizer.requestResource.check('create').allowed()", true),
+        ("path", "authorizer.path('/metrics').check('get').allowed()", true),
+        ("account", "authorizer.serviceAccount('default', 'a').group('').resource('pods').check('list').allowed()", false),
+        ("variables", "variables.one == 1 && variables.two == 2", true),
+        ("variables that fail in vain", "variables.one == 1 || variables.bad", true),
+        ("variables that fail", "variables.bad", false),
+    ] {
+        let mut server = Server::new();
+        let variables = json!([
+            {"name": "bad", "expression": "object.nothing"}, {"name": "one", "expression": "1"},
+            {"name": "two", "expression": "variables.one + 1"},
+        ]);
+        // There is a kind of parameters, but the binding names none.
+        let kind = json!({"apiVersion": "v1", "kind": "ConfigMap"});
+        let spec = json!({"variables": variables, "paramKind": kind, "validations": [{"expression": expression}]});
+        server.policy("p", spec, json!({}));
+        let (code, said) = server.made(configmap("a"));
+        assert_eq!(code == 201, holds, "{name}: {said}");
+    }
+}
+
+#[test]
+fn parameters() {
+    let kind = json!({"apiVersion": "v1", "kind": "Secret"});
+    let cases: [(&str, Value, Value, u16, &str); 8] = [
+        ("named", kind.clone(), json!({"name": "good", "namespace": "kube-system"}), 201, ""),
+        ("all hold", kind.clone(), json!({"selector": {"matchLabels": {"is": "good"}}, "namespace": "kube-system"}), 201, ""),
+        ("one does not", kind.clone(), json!({"selector": {}, "namespace": "kube-system"}), 422, "bad"),
+        (
+            "none",
+            kind.clone(),
+            json!({"name": "none"}),
+            422,
+            "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction",
+        ),
+        ("none matters", kind.clone(), json!({"name": "none", "parameterNotFoundAction": "Allow"}), 201, ""),
+        ("of the request's namespace", kind, json!({"name": "good"}), 201, ""),
+        (
+            "namespace of what has none",
+            json!({"apiVersion": "v1", "kind": "Namespace"}),
+            json!({"name": "default", "namespace": "default"}),
+            422,
+            "failed to configure binding: paramRef.namespace must not be provided for a cluster-scoped `paramKind`",
+        ),
+        (
+            "no such kind",
+            json!({"apiVersion": "a.io/v1", "kind": "B"}),
+            json!({"name": "x"}),
+            422,
+            "failed to configure policy: failed to find resource referenced by paramKind: 'a.io/v1, Kind=B'",
+        ),
+    ];
+    for (name, kind, mut reference, code, said) in cases {
+        let mut server = Server::new();
+        for (namespace, name) in [("kube-system", "good"), ("kube-system", "bad"), ("default", "good")] {
+            let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": {"is": name}}});
+            assert_eq!(server.post(&format!("/api/v1/namespaces/{namespace}/secrets"), secret).0, 201);
+        }
+        reference.as_object_mut().unwrap().entry("parameterNotFoundAction").or_insert("Deny".into());
+        let validation = json!({"expression": "params.metadata.name == 'good'", "messageExpression": "params.metadata.name"});
+        server.policy("p", json!({"paramKind": kind, "validations": [validation]}), json!({"paramRef": reference}));
+        assert_eq!(server.made(configmap("a")), (code, said.to_owned()), "{name}");
+    }
+}
+
+#[test]
+fn equivalent_versions_are_meant_too() {
+    let rule = json!({"apiGroups": ["autoscaling"], "apiVersions": ["v2"], "operations": ["CREATE"], "resources": ["horizontalpodautoscalers"]});
+    for (how, code) in [("Equivalent", 422), ("Exact", 201)] {
+        let mut server = Server::new();
+        let constraints = json!({"matchPolicy": how, "resourceRules": [rule]});
+        let seen = "has(object.spec.metrics) && request.kind.version == 'v2' && request.requestKind.version == 'v1'";
+        let spec = json!({"matchConstraints": constraints, "validations": [{"expression": format!("!({seen})"), "message": "seen as v2"}]});
+        server.policy("p", spec, json!({}));
+        let target = json!({"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"});
+        let scaler = json!({
+            "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"},
+            "spec": {"maxReplicas": 2, "scaleTargetRef": target, "targetCPUUtilizationPercentage": 50},
+        });
+        let (got, answer) = server.post("/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers", scaler);
+        assert_eq!(got, code, "{how}: {answer}");
+    }
+}
+
+#[test]
+fn what_is_excluded_is_not_meant() {
+    let rule = |names: Value| json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"], "resourceNames": names});
+    let mut server = Server::new();
+    let bound = json!({"matchResources": {"excludeResourceRules": [rule(json!(["free"]))]}});
+    server.policy("p", json!({"validations": validations(&["false"])}), bound);
+    assert_eq!(server.made(configmap("free")).0, 201);
+    assert_eq!(server.made(configmap("other")).0, 422);
+}
+
+#[test]
+fn budgets_end() {
+    let mut server = Server::new();
+    let list = format!("[{}]", vec!["1"; 200].join(","));
+    let heavy = format!("{list}.all(a, {list}.all(b, {list}.all(c, a + b + c == 3)))");
+    server.policy("p", json!({"validations": validations(&[&heavy])}), json!({}));
+    let (code, said) = server.made(configmap("a"));
+    assert_eq!(code, 422);
+    assert!(said.ends_with("resulted in error: operation cancelled: actual cost limit exceeded"), "{said}");
+    let mut server = Server::new();
+    server.policy("p", json!({"validations": validations(&[heavy.as_str(); 11])}), json!({}));
+    let spent = "validation failed due to running out of cost budget, no further validation rules will be run";
+    assert_eq!(server.made(configmap("a")), (422, spent.to_owned()));
+}
+
+#[test]
+fn warnings_and_the_audit_log() {
+    let token = StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()] };
+    let audit_policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n".to_owned();
+    let mut api = ApiServer::new(Settings { tokens: vec![token], history_limit: 100, audit_policy, ..Settings::default() });
+    let now = Time(1_700_000_000_000_000);
+    api.start(now, 0);
+    api.take_outputs();
+    let mut server = Server { api, now, stream: 0 };
+    let annotations = json!([
+        {"key": "who", "valueExpression": "'by ' + request.userInfo.username"},
+        {"key": "none", "valueExpression": "object.data.k == 'v' ? '' : 'x'"},
+    ]);
+    let spec = json!({"validations": validations(&["true", "false"]), "auditAnnotations": annotations});
+    server.policy("p", spec, json!({"validationActions": ["Warn", "Audit"]}));
+    let outputs = server.send("POST", CONFIGMAPS, &[("content-type", "application/json")], configmap("a").to_string().as_bytes());
+    assert_eq!(answer(&outputs).0, 201);
+    let headers =
+        outputs.iter().find_map(|o| if let Output::Respond { headers, .. } = o { Some(headers) } else { None }).unwrap();
+    let warned = "299 - \"Validation failed for ValidatingAdmissionPolicy 'p' with binding 'p': failed expression: false\"";
+    assert!(headers.contains(&("warning".to_owned(), warned.to_owned())), "{headers:?}");
+    let lines = outputs.iter().filter_map(|o| if let Output::Audit(line) = o { Some(line) } else { None });
+    let last: Value = serde_json::from_slice(lines.last().unwrap()).unwrap();
+    let failure: Value =
+        serde_json::from_str(last["annotations"]["validation.policy.admission.k8s.io/validation_failure"].as_str().unwrap())
+            .unwrap();
+    assert_eq!(
+        failure,
+        json!([{"message": "failed expression: false", "policy": "p", "binding": "p", "expressionIndex": 1, "validationActions": ["Warn", "Audit"]}])
+    );
+    assert_eq!(last["annotations"]["p/who"], "by admin");
+    assert!(last["annotations"].get("p/none").is_none());
+}
