@@ -14,6 +14,7 @@ use crate::audit::AuditOptions;
 use crate::client::Client;
 use crate::engine::{Kind, wasm};
 use crate::install::Install;
+use crate::limits::Limits;
 use crate::node;
 use crate::server::{JournalKind, Options, Server, ServiceCidr};
 
@@ -112,6 +113,8 @@ struct Up {
     /// How many files of the audit log that were put aside are kept; 0 is all.
     #[arg(long, default_value_t = 0)]
     audit_log_maxbackup: u32,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 /// A file's KubeSchedulerConfiguration as JSON.
@@ -205,8 +208,10 @@ fn up(arguments: Up) -> Result<()> {
             max_size: arguments.audit_log_maxsize,
             max_backup: arguments.audit_log_maxbackup,
         }),
+        limits: arguments.limits,
         install,
     };
+    options.limits.check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     runtime.block_on(async {
         let mut end = std::pin::pin!(end_signal()?);

@@ -26,7 +26,7 @@ use crate::streams::Streams;
 
 /// How many inputs go into one step at most: enough that the cost of a call does not matter, few enough that the first of
 /// them does not wait for the last.
-const MAX_BATCH: usize = 256;
+const MAX_BATCH: usize = 1024;
 
 /// How many steps may wait for the journal before the engine waits too.
 const MAX_WAITING_STEPS: usize = 64;

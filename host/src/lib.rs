@@ -14,6 +14,7 @@ pub mod install;
 pub mod journal;
 pub mod kubeconfig;
 pub mod kubectl;
+pub mod limits;
 pub mod node;
 pub mod pki;
 pub mod playground;

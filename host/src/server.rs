@@ -20,6 +20,7 @@ use crate::front::{self, Front};
 use crate::install::Install;
 use crate::journal::encryption::{Encrypted, Plain};
 use crate::journal::{Journal, disk::Disk, memory::Memory};
+use crate::limits::Limits;
 use crate::node::{self, NodeConfig};
 use crate::pki::{self, Pki};
 use crate::streams::{STREAM_BUFFER, Streams};
@@ -113,6 +114,8 @@ pub struct Options {
     pub encryption: Option<PathBuf>,
     /// The audit log, if there is to be one.
     pub audit: Option<AuditOptions>,
+    /// How much is taken on at once.
+    pub limits: Limits,
     /// Where the parts of the program are.
     pub install: Install,
 }
@@ -293,6 +296,8 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         root_ca: pki.authority().to_owned(),
         front_proxy_ca: pki.front_proxy_authority()?,
         service_cidr: options.service_cidr.to_string(),
+        max_requests_inflight: options.limits.max_requests_inflight,
+        max_mutating_requests_inflight: options.limits.max_mutating_requests_inflight,
         audit_policy: options.audit.as_ref().map(AuditOptions::policy).transpose()?.unwrap_or_default(),
         ..Config::default()
     })

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use wasmkube::client::{Client, Credentials};
 use wasmkube::engine::Kind;
 use wasmkube::install::Install;
+use wasmkube::limits::Limits;
 use wasmkube::server::{JournalKind, Options, Server, ServiceCidr};
 
 struct Dir(PathBuf);
@@ -47,6 +48,7 @@ async fn start(dir: &Dir, journal: JournalKind) -> Result<Server> {
         journal,
         encryption: None,
         audit: None,
+        limits: Limits::default(),
         install: Install::at(dir.0.join("home")),
     })
     .await

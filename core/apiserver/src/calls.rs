@@ -12,12 +12,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::aggregation;
 use crate::client::Deferred;
-use crate::message::{CallId, Outgoing, Output, Reply, Request, StreamId};
+use crate::edge::Incoming;
+use crate::message::{CallId, Outgoing, Output, Reply, StreamId};
 use crate::server::ApiServer;
 use crate::watch::HeldKey;
 
-/// How many requests may wait at once, as many as kube-apiserver has in flight by default.
-const MAX_PARKED: usize = 400;
+/// How much work may wait at once. Requests from outside are held to fewer by the seats of flow control.
+const MAX_PARKED: usize = 1024;
 
 /// How long a request may take in all: `--request-timeout` of kube-apiserver.
 const REQUEST_SECONDS: u64 = 60;
@@ -41,7 +42,7 @@ pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
 /// What waits for answers.
 pub(crate) enum Work {
     /// A request from outside.
-    Request(Request),
+    Request(Box<Incoming>),
     /// A write of a part of the control plane.
     Write(Box<Deferred>),
     /// Events of watches.
@@ -91,7 +92,7 @@ impl Calls {
 
     /// The client of this stream went away, and needs nothing any more.
     pub(crate) fn closed(&mut self, stream: StreamId) {
-        self.parked.retain(|_, parked| !matches!(&parked.work, Work::Request(request) if request.stream == stream));
+        self.parked.retain(|_, parked| !matches!(&parked.work, Work::Request(incoming) if incoming.request.stream == stream));
     }
 }
 
@@ -168,7 +169,7 @@ impl ApiServer {
         let others = std::mem::replace(&mut self.rng, parked.rng.clone());
         self.calls.answers = std::mem::take(&mut parked.answers);
         let waits = match parked.work {
-            Work::Request(request) => self.respond(parked.began, request).map(Work::Request),
+            Work::Request(incoming) => self.respond(parked.began, incoming).map(Work::Request),
             Work::Write(write) => self.write_deferred(parked.began, write).map(Work::Write),
             Work::Events(key) if self.release(now, &key) => {
                 self.conversion_ended(&key);
@@ -186,7 +187,7 @@ impl ApiServer {
 
     fn give_up(&mut self, work: Work, error: Box<ApiError>) {
         match work {
-            Work::Request(request) => self.refuse(&request, &error),
+            Work::Request(incoming) => self.refuse(&incoming, &error),
             Work::Write(write) => self.refuse_deferred(write.key, error),
             // They are tried again with the next event.
             Work::Events(key) => self.conversion_ended(&key),

@@ -82,11 +82,18 @@ pub struct Client<'a> {
     api: &'a mut ApiServer,
     now: Time,
     user: &'a UserInfo,
+    /// Whose fields these are, where that does not follow from the user.
+    manager: Option<&'static str>,
 }
 
 impl<'a> Client<'a> {
     pub(crate) fn new(api: &'a mut ApiServer, now: Time, user: &'a UserInfo) -> Self {
-        Client { api, now, user }
+        Client { api, now, user, manager: None }
+    }
+
+    /// The same, as another field manager; what it applies it takes from others.
+    pub(crate) fn managed_by(self, manager: &'static str) -> Self {
+        Client { manager: Some(manager), ..self }
     }
 
     /// The objects, to read.
@@ -220,6 +227,9 @@ impl<'a> Client<'a> {
 
     /// Parts of the control plane are their own field managers, under their user's last name.
     fn options(&self) -> WriteOptions {
+        if let Some(manager) = self.manager {
+            return WriteOptions { field_manager: manager.to_owned(), force: true, ..WriteOptions::default() };
+        }
         let manager = match self.user.name.as_str() {
             name if name.starts_with("system:serviceaccount:kube-system:") => "kube-controller-manager",
             name if name.starts_with("system:node:") => "kubelet",

@@ -15,6 +15,7 @@ mod calls;
 mod client;
 mod convert;
 mod edge;
+mod flow;
 mod identity;
 pub mod message;
 mod metrics;

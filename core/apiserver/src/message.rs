@@ -103,6 +103,20 @@ pub enum Output {
     Audit(Bytes),
 }
 
+impl Output {
+    /// About how many bytes it is.
+    pub(crate) fn size(&self) -> u64 {
+        let bytes = match self {
+            Output::Journal(Record::Put { value, .. }) => value.len(),
+            Output::Respond { body, .. } => body.len(),
+            Output::Data { bytes, .. } | Output::Audit(bytes) => bytes.len(),
+            Output::Call { outgoing, .. } | Output::Forward { outgoing, .. } => outgoing.body.len(),
+            Output::Journal(Record::Delete { .. }) | Output::Open { .. } | Output::End(_) | Output::Proxy { .. } => 0,
+        };
+        bytes as u64
+    }
+}
+
 /// The name of a question to a server outside. Counted up, never used twice.
 pub type CallId = u64;
 

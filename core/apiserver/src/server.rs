@@ -17,6 +17,7 @@ use crate::calls::Calls;
 use crate::client::Client;
 use crate::convert::Converted;
 use crate::edge::openapi::Documents;
+use crate::flow::{self, FlowControl};
 use crate::identity::UserInfo;
 use crate::message::{Output, Record, StaticToken, StreamId};
 use crate::metrics::Metrics;
@@ -49,6 +50,10 @@ pub struct Settings {
     pub history_limit: u32,
     /// An `audit.k8s.io/v1` Policy, or nothing.
     pub audit_policy: String,
+    /// How many requests that only read may be served at once; with those that write, the seats that flow control shares out.
+    pub max_requests_inflight: u32,
+    /// How many that write.
+    pub max_mutating_requests_inflight: u32,
 }
 
 impl Default for Settings {
@@ -65,6 +70,8 @@ impl Default for Settings {
             front_proxy_ca: String::new(),
             history_limit: 10_000,
             audit_policy: String::new(),
+            max_requests_inflight: 400,
+            max_mutating_requests_inflight: 200,
         }
     }
 }
@@ -82,6 +89,8 @@ pub struct ApiServer {
     pub(crate) annotations: BTreeMap<String, String>,
     /// What other servers serve.
     pub(crate) aggregation: Aggregation,
+    /// Whose turn it is.
+    pub(crate) flow: FlowControl,
     /// Questions to servers outside.
     pub(crate) calls: Calls,
     /// What conversion webhooks answered.
@@ -123,6 +132,7 @@ impl ApiServer {
             warnings: Vec::new(),
             annotations: BTreeMap::new(),
             aggregation: Aggregation::default(),
+            flow: FlowControl::new(settings.max_requests_inflight.saturating_add(settings.max_mutating_requests_inflight)),
             calls: Calls::default(),
             converted: Converted::default(),
             reinvocation: Reinvocation::default(),
@@ -183,6 +193,7 @@ impl ApiServer {
         allocation::restored(self);
         crate::strategy::bootstrap::run(self, now);
         crate::auth::bootstrap::run(self, now);
+        flow::start(self, now);
         crd::settle(self, now);
         self.aggregation.registry_changed();
         aggregation::settle(self, now);
@@ -212,25 +223,29 @@ impl ApiServer {
     /// The client of this stream went away.
     pub fn closed(&mut self, stream: StreamId) {
         self.audit_closed(stream);
+        self.flow.closed(stream);
         self.watches.close(stream);
         self.calls.closed(stream);
     }
 
-    /// Does what is due by now: bookmarks and ends of watches.
+    /// Does what is due by now: requests whose turn it is, bookmarks and ends of watches.
     pub fn run(&mut self, now: Time) -> Progress {
         self.now = now;
+        let turns = self.take_turns(now);
         let revision = self.store.revision();
         let mut outputs = std::mem::take(&mut self.outputs);
         let progress = self.watches.run(now, revision, &mut outputs);
         self.outputs = outputs;
         aggregation::settle(self, now);
-        progress.and(aggregation::run(self, now))
+        progress.and(turns).and(aggregation::run(self, now))
     }
 
     /// What is to happen outside, in order: journal records stand before the answers and events that depend on them.
     pub fn take_outputs(&mut self) -> Vec<Output> {
         crd::settle(self, self.now);
         aggregation::settle(self, self.now);
+        flow::settle(self, self.now);
+        self.flow.step_ended();
         self.deliver_events(self.now);
         let mut outputs = std::mem::take(&mut self.outputs);
         self.audit_outputs(&mut outputs);
@@ -257,6 +272,7 @@ impl ApiServer {
         self.bindings.changed(&key);
         self.definitions.changed(&key);
         self.aggregation.changed(&key);
+        self.flow.changed(&key);
         let old = allocation::is_service(&key).then(|| self.store.get(&key).map(|old| old.value()));
         let object = self.store.put_from(key, value);
         let record = Record::Put { revision: object.revision, key: registry_key(&object.key), value: object.bytes.clone() };
@@ -273,6 +289,7 @@ impl ApiServer {
             self.bindings.changed(key);
             self.definitions.changed(key);
             self.aggregation.changed(key);
+            self.flow.changed(key);
             self.outputs.push(Output::Journal(Record::Delete { revision: self.store.revision(), key: registry_key(key) }));
             if allocation::is_service(key) {
                 allocation::changed(self, Some(&old.value()), None);

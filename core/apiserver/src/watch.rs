@@ -302,7 +302,8 @@ impl ApiServer {
         let form = EventForm { resource: target.resource.clone(), accept, include };
         let bookmarks = query.flag("allowWatchBookmarks");
         let initial = query.flag("sendInitialEvents");
-        let headers = vec![("content-type".to_owned(), accept.content_type().to_owned())];
+        let mut headers = vec![("content-type".to_owned(), accept.content_type().to_owned())];
+        self.flow.headers(&mut headers);
         // Whatever was committed before belongs to the past of this watch.
         self.deliver_events(now);
         let mut watcher =

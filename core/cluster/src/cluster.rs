@@ -132,6 +132,8 @@ impl Parts {
             front_proxy_ca: config.front_proxy_ca.clone(),
             history_limit: config.history_limit,
             audit_policy: config.audit_policy.clone(),
+            max_requests_inflight: config.max_requests_inflight,
+            max_mutating_requests_inflight: config.max_mutating_requests_inflight,
         };
         let mut scheduler = scheduler::Settings { seed: config.seed, ..scheduler::Settings::default() };
         if let Ok(profiles) = scheduler_profiles(&config.scheduler_config) {

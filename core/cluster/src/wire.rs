@@ -46,6 +46,10 @@ pub struct Config {
     pub scheduler: bool,
     /// An `audit.k8s.io/v1` Policy as YAML or JSON, which [`check_audit_policy`] finds good; empty for no audit log.
     pub audit_policy: String,
+    /// How many requests that only read may be served at once...
+    pub max_requests_inflight: u32,
+    /// ...and how many that write: `--max-requests-inflight` and `--max-mutating-requests-inflight` of kube-apiserver.
+    pub max_mutating_requests_inflight: u32,
     /// A `KubeSchedulerConfiguration` as JSON; empty for none. What cannot be read is as if it were not there.
     pub scheduler_config: String,
 }
@@ -68,6 +72,8 @@ impl Default for Config {
             controllers: vec!["*".to_owned()],
             scheduler: true,
             audit_policy: String::new(),
+            max_requests_inflight: 400,
+            max_mutating_requests_inflight: 200,
             scheduler_config: String::new(),
         }
     }

@@ -7,6 +7,7 @@ use schema::{Group, Resource};
 
 use super::query::Query;
 use super::{Answer, render};
+use crate::flow::dump;
 use crate::identity::header;
 use crate::message::Request;
 use crate::server::ApiServer;
@@ -51,6 +52,10 @@ impl ApiServer {
                 self.resource_list(request, group, version)
             }
             ["metrics"] => Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", metrics::text(self).into_bytes())),
+            ["debug", "api_priority_and_fairness", table] => {
+                let details = matches!(query.get("includeRequestDetails"), "1" | "true");
+                Ok(dump::table(&self.flow, table, details).map_or_else(Answer::no_page, |text| Answer::text(200, &text)))
+            }
             [".well-known", "openid-configuration"] => Ok(Answer::json(200, auth::token::discovery(self).to_string())),
             ["openid", "v1", "jwks"] => {
                 Ok(Answer::new(200, "application/jwk-set+json", self.signer.key_set().to_string().into_bytes()))

@@ -11,9 +11,16 @@ pub mod render;
 mod resource;
 pub mod route;
 
+use std::sync::Arc;
+
+use object::selector::FieldSelector;
 use object::{ApiError, Bytes, GroupVersionResource, Result, Time};
 
+use crate::auth::Attributes;
 use crate::calls::Work;
+use crate::flow::Place;
+use crate::flow::queues::Refusal;
+use crate::identity::UserInfo;
 use crate::message::{Output, Request};
 use crate::metrics::{self, Labels};
 use crate::server::ApiServer;
@@ -50,6 +57,49 @@ impl Answer {
     }
 }
 
+/// A request and what was found out about it when it arrived.
+pub(crate) struct Incoming {
+    pub(crate) request: Request,
+    pub(crate) asked: Asked,
+    /// Its place in flow control; none for what is not counted there.
+    pub(crate) place: Option<Arc<Place>>,
+}
+
+/// Who asks what.
+pub(crate) struct Asked {
+    pub(crate) user: UserInfo,
+    pub(crate) verb: String,
+    query: Query,
+    route: Route,
+    /// A selector that cannot be read is refused later, by those who may ask at all.
+    fields: FieldSelector,
+}
+
+impl Asked {
+    fn of(api: &ApiServer, request: &Request) -> Result<Self> {
+        let user = identity::authenticate(api, request)?;
+        let query = Query::parse(&request.target);
+        let route = Route::parse(&request.target);
+        let verb = route.verb(&request.method, &query);
+        let fields = if query.has("fieldSelector") { query.fields().unwrap_or_default() } else { FieldSelector::default() };
+        Ok(Asked { user, verb, query, route, fields })
+    }
+
+    /// As authorization and flow control see it.
+    pub(crate) fn attributes(&self) -> Attributes<'_> {
+        self.route.attributes(&self.verb, self.fields.terms())
+    }
+
+    /// Whether its answer goes on until somebody ends it.
+    pub(crate) fn is_long_running(&self) -> bool {
+        let subresource = match &self.route {
+            Route::Resource { subresource, .. } => subresource.as_str(),
+            Route::Other(_) => "",
+        };
+        self.verb == "watch" || matches!(subresource, "attach" | "exec" | "proxy" | "log" | "portforward")
+    }
+}
+
 /// What a request asked, for those who keep count.
 #[derive(Default)]
 struct Seen {
@@ -63,21 +113,36 @@ impl ApiServer {
     pub fn handle(&mut self, now: Time, request: Request) {
         self.now = now;
         self.audit_begin(&request);
+        match Asked::of(self, &request) {
+            Ok(asked) => self.take_turn(now, Box::new(Incoming { request, asked, place: None })),
+            Err(error) => {
+                self.flow.place = None;
+                self.metrics.request(Labels::default(), error.code);
+                self.send_answer(&request, Answer::json(error.code, error.to_status().to_string()));
+            }
+        }
+    }
+
+    /// Serves a request whose turn it is.
+    pub(crate) fn serve(&mut self, now: Time, incoming: Box<Incoming>) {
         let rng = self.rng.clone();
-        if let Some(request) = self.respond(now, request) {
-            self.park(Work::Request(request), now, rng);
+        if let Some(incoming) = self.respond(now, incoming) {
+            self.park(Work::Request(incoming), now, rng);
         }
     }
 
     /// Answers, unless something must be asked first: then the request comes back.
-    pub(crate) fn respond(&mut self, now: Time, request: Request) -> Option<Request> {
+    pub(crate) fn respond(&mut self, now: Time, incoming: Box<Incoming>) -> Option<Box<Incoming>> {
         self.warnings.clear();
         self.annotations.clear();
+        self.flow.place.clone_from(&incoming.place);
         let mut seen = Seen::default();
-        let answer = self.answer(now, &request, &mut seen);
+        let answer = self.answer(now, &incoming, &mut seen);
         if self.calls.are_wanted() {
-            return Some(request);
+            return Some(incoming);
         }
+        let request = &incoming.request;
+        self.flow.answered(request.stream);
         let warnings = std::mem::take(&mut self.warnings);
         self.audit_annotated(request.stream);
         crd::settle(self, now);
@@ -93,18 +158,30 @@ impl ApiServer {
         self.metrics.request(seen.labels, answer.status);
         answer.warnings.extend(warnings);
         answer.warnings.extend(seen.deprecated);
-        self.send_answer(&request, answer);
+        self.send_answer(request, answer);
         None
     }
 
     /// Answers with an error.
-    pub(crate) fn refuse(&mut self, request: &Request, error: &ApiError) {
-        self.send_answer(request, Answer::json(error.code, error.to_status().to_string()));
+    pub(crate) fn refuse(&mut self, incoming: &Incoming, error: &ApiError) {
+        self.flow.place.clone_from(&incoming.place);
+        self.flow.answered(incoming.request.stream);
+        self.send_answer(&incoming.request, Answer::json(error.code, error.to_status().to_string()));
+    }
+
+    /// Answers that there is no place for this request now.
+    pub(crate) fn refuse_turn(&mut self, incoming: &Incoming, _refusal: Refusal) {
+        self.flow.place.clone_from(&incoming.place);
+        let mut answer = Answer::text(429, "Too many requests, please try again later.\n");
+        answer.headers.push(("retry-after".to_owned(), "1".to_owned()));
+        answer.headers.push(("x-content-type-options".to_owned(), "nosniff".to_owned()));
+        self.send_answer(&incoming.request, answer);
     }
 
     fn send_answer(&mut self, request: &Request, answer: Answer) {
         let mut headers = vec![("content-type".to_owned(), answer.content_type.to_owned())];
         headers.extend(answer.headers);
+        self.flow.headers(&mut headers);
         headers.extend(answer.warnings.iter().map(|w| ("warning".to_owned(), format!("299 - {}", quoted(w)))));
         // The answer to HEAD has no body.
         let body = if request.method == "HEAD" { Bytes::new() } else { answer.body };
@@ -112,20 +189,16 @@ impl ApiServer {
     }
 
     /// Answers, and notes what was asked.
-    fn answer(&mut self, now: Time, request: &Request, seen: &mut Seen) -> Result<Option<Answer>> {
-        let user = identity::authenticate(self, request)?;
-        let query = Query::parse(&request.target);
-        let route = Route::parse(&request.target);
-        let verb = route.verb(&request.method, &query);
-        // A selector that cannot be read is refused later, by those who may ask at all.
-        let fields = if query.has("fieldSelector") { query.fields().unwrap_or_default() } else { Default::default() };
-        seen.labels.verb = metrics::verb(&verb, false);
-        auth::check(self, &user, &route.attributes(&verb, fields.terms()))?;
+    fn answer(&mut self, now: Time, incoming: &Incoming, seen: &mut Seen) -> Result<Option<Answer>> {
+        let Incoming { request, asked, .. } = incoming;
+        let Asked { user, verb, query, route, .. } = asked;
+        seen.labels.verb = metrics::verb(verb, false);
+        auth::check(self, user, &asked.attributes())?;
         if let Some((group, version)) = route.group_version()
             && self.aggregation.serves(group, version)
         {
             let (group, version) = (group.to_owned(), version.to_owned());
-            aggregation::forward(self, request, &user, &group, &version);
+            aggregation::forward(self, request, user, &group, &version);
             return Ok(None);
         }
         match route {
@@ -133,14 +206,14 @@ impl ApiServer {
                 if !self.registry.serves(&gvr.group, &gvr.version) && !self.registry.is_builtin_group(&gvr.group) {
                     return Ok(Some(Answer::no_page()));
                 }
-                if let Some(resource) = self.registry.resource(&gvr) {
+                if let Some(resource) = self.registry.resource(gvr) {
                     seen.deprecated = match &resource.custom {
                         Some(custom) => custom.deprecation.clone(),
                         None => deprecation(&resource.gvr).map(str::to_owned),
                     };
-                    let known = resource.subresource(&subresource).is_some();
+                    let known = resource.subresource(subresource).is_some();
                     seen.labels = Labels {
-                        verb: metrics::verb(&verb, body::media_type(request) == "application/apply-patch+yaml"),
+                        verb: metrics::verb(verb, body::media_type(request) == "application/apply-patch+yaml"),
                         group: resource.gvr.group.clone(),
                         version: resource.gvr.version.clone(),
                         resource: resource.gvr.resource.clone(),
@@ -154,9 +227,9 @@ impl ApiServer {
                         },
                     };
                 }
-                self.on_resource(now, request, &user, &query, &gvr, (namespace, name, subresource), watch)
+                self.on_resource(now, incoming, gvr, (namespace, name, subresource), *watch)
             }
-            Route::Other(path) => self.on_path(request, &path, &query).map(Some),
+            Route::Other(path) => self.on_path(request, path, query).map(Some),
         }
     }
 }

@@ -8,7 +8,7 @@ use schema::Registry;
 use super::accept::{Accept, Form};
 use super::query::{self, Query, invalid_options};
 use super::render::{self, Include};
-use super::{Answer, body};
+use super::{Answer, Asked, Incoming, body};
 use crate::identity::{UserInfo, header};
 use crate::message::Request;
 use crate::server::ApiServer;
@@ -16,22 +16,20 @@ use crate::strategy;
 use crate::write::{DeleteOptions, FieldValidation, PatchKind, Preconditions, Propagation, Target, Write, WriteOptions};
 
 impl ApiServer {
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn on_resource(
         &mut self,
         now: Time,
-        request: &Request,
-        user: &UserInfo,
-        query: &Query,
+        incoming: &Incoming,
         gvr: &GroupVersionResource,
-        (namespace, name, subresource): (String, String, String),
+        (namespace, name, subresource): (&str, &str, &str),
         watch: bool,
     ) -> Result<Option<Answer>> {
+        let Incoming { request, asked: Asked { user, query, .. }, .. } = incoming;
         let resource = self.resource(gvr)?;
-        if !subresource.is_empty() && resource.subresource(&subresource).is_none() {
+        if !subresource.is_empty() && resource.subresource(subresource).is_none() {
             return Err(ApiError::no_such_path());
         }
-        let target = Target::new(resource, &namespace, &name, &subresource);
+        let target = Target::new(resource, namespace, name, subresource);
         let verb = verb(&request.method, &target, watch || name.is_empty() && query.flag("watch"))?;
         if strategy::connect::is_connect(&target) {
             let write = Write { now, user, target: &target, options: &WriteOptions::default() };
@@ -46,6 +44,7 @@ impl ApiServer {
         match verb {
             "get" => self.on_get(&edge),
             "list" => {
+                self.flow.looked_at += self.store.current().count(&target.resource.storage.resource) as u64;
                 let mut page = self.page(&target, query)?;
                 let (resource, items) = self.presented(&target.resource, page.items)?;
                 page.items = items;

@@ -10,6 +10,7 @@ mod create;
 mod custom;
 mod delete;
 mod documents;
+mod flow;
 mod list;
 mod nodes;
 mod nonsense;
