@@ -111,7 +111,7 @@ impl Output {
             Output::Respond { body, .. } => body.len(),
             Output::Data { bytes, .. } | Output::Audit(bytes) => bytes.len(),
             Output::Call { outgoing, .. } | Output::Forward { outgoing, .. } => outgoing.body.len(),
-            Output::Journal(Record::Delete { .. }) | Output::Open { .. } | Output::End(_) | Output::Proxy { .. } => 0,
+            Output::Journal(Record::Delete { .. }) | Output::Open { .. } | Output::End(_) => 0,
         };
         bytes as u64
     }
