@@ -45,6 +45,7 @@ async fn start(dir: &Dir) -> Result<Server> {
         journal: JournalKind::Memory,
         encryption: None,
         audit: None,
+        limits: wasmkube::limits::Limits::default(),
         install: Install::at(dir.0.join("home")),
     })
     .await
