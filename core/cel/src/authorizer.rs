@@ -68,27 +68,6 @@ pub trait Authorizer: Debug {
     fn decide(&self, check: &Check, verb: &str) -> Decision;
 }
 
-/// Whether the library has a function of this name.
-pub fn is_known(name: &str) -> bool {
-    matches!(
-        name,
-        "serviceAccount"
-            | "path"
-            | "group"
-            | "resource"
-            | "subresource"
-            | "namespace"
-            | "name"
-            | "fieldSelector"
-            | "labelSelector"
-            | "check"
-            | "allowed"
-            | "reason"
-            | "errored"
-            | "error"
-    )
-}
-
 /// A function of the library; `None` where there is none of this name for these values.
 pub fn call(authorizer: Option<&dyn Authorizer>, name: &str, values: &[Value]) -> Option<Result> {
     match values {

@@ -145,13 +145,6 @@ impl Machine<'_> {
                 functions::binary(*operator, &a, &b)
             }
             Node::Loop(each) => self.each(each),
-            Node::Bind { name, value, body } => {
-                let value = self.eval(value)?;
-                self.locals.push((name.clone(), value));
-                let result = self.eval(body);
-                self.locals.pop();
-                result
-            }
             Node::OptMap { of, name, body, flat } => match self.eval(of)? {
                 Value::Optional(None) => Ok(Value::Optional(None)),
                 Value::Optional(Some(value)) => {
@@ -266,7 +259,8 @@ impl Machine<'_> {
         };
         let over_map = matches!(range, Value::Map(_));
         let outer = self.locals.len();
-        let mut state = LoopState { kind: each.kind, found: 0, failed: None, out: Vec::new(), map: BTreeMap::new() };
+        let mut state =
+            LoopState { kind: each.kind, found: 0, failed: None, out: Vec::new(), keyed: Vec::new(), map: BTreeMap::new() };
         for (index, item) in steps {
             let keyed = over_map || each.kind == LoopKind::TransformMap;
             let single = if keyed { index.clone() } else { item.clone() };
@@ -299,6 +293,11 @@ impl Machine<'_> {
         let value = self.eval(&each.body);
         match (each.kind, value) {
             (LoopKind::Map, value) => state.out.push(value?),
+            (LoopKind::SortBy, value) => {
+                // Each comparison costs, and sorting takes more the longer the list is.
+                self.spend(u64::from(state.keyed.len().checked_ilog2().unwrap_or(0)))?;
+                state.keyed.push((value?, item));
+            }
             (LoopKind::TransformMap, value) => match item.key() {
                 Some(key) => state.insert(key, value?)?,
                 None => return no_overload(),
@@ -339,6 +338,8 @@ struct LoopState {
     found: u64,
     failed: Option<EvalError>,
     out: Vec<Value>,
+    /// Items with what they are sorted by.
+    keyed: Vec<(Value, Value)>,
     map: BTreeMap<Key, Value>,
 }
 
@@ -354,6 +355,11 @@ impl LoopState {
     fn result(self) -> Result {
         match (self.kind, self.failed) {
             (LoopKind::Map | LoopKind::Filter, _) => Ok(Value::List(Arc::new(self.out))),
+            (LoopKind::SortBy, _) => {
+                let mut keyed = self.keyed;
+                keyed.sort_by(|(a, _), (b, _)| a.compare(b).unwrap_or(std::cmp::Ordering::Equal));
+                Ok(Value::List(Arc::new(keyed.into_iter().map(|(_, item)| item).collect())))
+            }
             (LoopKind::TransformMap | LoopKind::TransformMapEntry, _) => Ok(Value::Map(Arc::new(self.map))),
             (LoopKind::ExistsOne, _) => Ok(Value::Bool(self.found == 1)),
             (LoopKind::All, _) if self.found > 0 => Ok(Value::Bool(false)),

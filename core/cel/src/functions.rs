@@ -9,131 +9,33 @@ use std::sync::Arc;
 
 use object::quantity::Quantity;
 
-use crate::authorizer;
 use crate::eval::{EvalError, Result, error, no_overload};
 use crate::libraries;
 use crate::parser::Operator;
 use crate::strings;
 use crate::value::{Key, Value};
 
-/// Names before a dot that are no variables.
-pub const NAMESPACES: [&str; 6] = ["cel", "jsonpatch", "math", "sets", "optional", "strings"];
-
-/// Namespaces whose names variables have as well: they count only where the function exists.
-pub const SHARED: [&str; 2] = ["format", "ip"];
-
 /// Types that expressions can name.
-pub const TYPES: [&str; 10] = ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"];
+pub const TYPES: [&str; 15] = [
+    "bool",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "bytes",
+    "list",
+    "map",
+    "null_type",
+    "type",
+    "optional_type",
+    "google.protobuf.Timestamp",
+    "google.protobuf.Duration",
+    "net.IP",
+    "net.CIDR",
+];
 
 /// A list that an expression makes is at most this long.
 const MOST_ITEMS: usize = 100_000;
-
-const NAMES: [&str; 96] = [
-    "abs",
-    "add",
-    "asApproximateFloat",
-    "asInteger",
-    "bool",
-    "bytes",
-    "ceil",
-    "charAt",
-    "cidr",
-    "compareTo",
-    "contains",
-    "containsCIDR",
-    "containsIP",
-    "distinct",
-    "double",
-    "duration",
-    "dyn",
-    "endsWith",
-    "family",
-    "find",
-    "findAll",
-    "first",
-    "flatten",
-    "floor",
-    "format",
-    "getDate",
-    "getDayOfMonth",
-    "getDayOfWeek",
-    "getDayOfYear",
-    "getFullYear",
-    "getHours",
-    "getMilliseconds",
-    "getMinutes",
-    "getMonth",
-    "getSeconds",
-    "getEscapedPath",
-    "getHost",
-    "getHostname",
-    "getPort",
-    "getQuery",
-    "getScheme",
-    "hasValue",
-    "indexOf",
-    "int",
-    "ip",
-    "isCIDR",
-    "isGreaterThan",
-    "isGreaterThanOrEqualTo",
-    "isInteger",
-    "isIP",
-    "isLessThan",
-    "isLessThanOrEqualTo",
-    "isLoopback",
-    "isQuantity",
-    "isSorted",
-    "isURL",
-    "isUnspecified",
-    "join",
-    "last",
-    "lastIndexOf",
-    "lowerAscii",
-    "matches",
-    "math.abs",
-    "math.ceil",
-    "math.floor",
-    "math.greatest",
-    "math.least",
-    "max",
-    "min",
-    "optional.none",
-    "optional.of",
-    "optional.ofNonZeroValue",
-    "or",
-    "orValue",
-    "prefixLength",
-    "quantity",
-    "quote",
-    "replace",
-    "reverse",
-    "sets.contains",
-    "sets.equivalent",
-    "sets.intersects",
-    "sign",
-    "size",
-    "slice",
-    "sort",
-    "split",
-    "startsWith",
-    "string",
-    "strings.quote",
-    "sub",
-    "substring",
-    "sum",
-    "timestamp",
-    "trim",
-    "type",
-];
-
-/// More names, which the table above has no room for in its order.
-const MORE: [&str; 5] = ["uint", "upperAscii", "url", "value", "ofNonZeroValue"];
-
-/// Whether a function of this name exists.
-pub fn is_known(name: &str) -> bool {
-    NAMES.contains(&name) || MORE.contains(&name) || libraries::is_known(name) || authorizer::is_known(name)
-}
 
 /// What a call costs beyond looking at its arguments once.
 pub fn cost(name: &str, values: &[Value]) -> u64 {
@@ -269,8 +171,7 @@ fn unary(name: &str, value: &Value) -> Option<Result> {
             };
             list.iter().try_fold(zero, |sum, item| arithmetic(Operator::Add, &sum, item))
         }
-        ("min" | "max" | "math.least" | "math.greatest", Value::List(list)) => extreme(name, list),
-        ("math.least" | "math.greatest", value) => Ok(value.clone()),
+        ("min" | "max", Value::List(list)) => extreme(name, list),
         ("reverse", Value::List(list)) => Ok(Value::List(Arc::new(list.iter().rev().cloned().collect()))),
         ("distinct", Value::List(list)) => {
             let mut out: Vec<Value> = Vec::new();
@@ -296,10 +197,6 @@ fn unary(name: &str, value: &Value) -> Option<Result> {
         ("first", Value::List(list)) => Ok(Value::Optional(list.first().cloned().map(Arc::new))),
         ("last", Value::List(list)) => Ok(Value::Optional(list.last().cloned().map(Arc::new))),
         ("join", Value::List(_)) => return strings::call("join", value, &["".into()]),
-        ("math.abs", Value::Int(n)) => checked(n.checked_abs()),
-        ("math.abs", Value::Double(n)) => Ok(Value::Double(n.abs())),
-        ("math.ceil", Value::Double(n)) => Ok(Value::Double(n.ceil())),
-        ("math.floor", Value::Double(n)) => Ok(Value::Double(n.floor())),
         _ => return kubernetes(name, value).or_else(|| crate::strings::time(name, value)),
     })
 }
@@ -317,7 +214,7 @@ fn is_zero(value: &Value) -> bool {
 }
 
 fn extreme(name: &str, list: &[Value]) -> Result {
-    let wanted = if matches!(name, "min" | "math.least") { Ordering::Less } else { Ordering::Greater };
+    let wanted = if name == "min" { Ordering::Less } else { Ordering::Greater };
     let Some(first) = list.first() else { return error(format!("{name} called on empty list")) };
     list.iter().try_fold(first.clone(), |best, item| match item.compare(&best) {
         Some(order) if order == wanted => Ok(item.clone()),
@@ -429,10 +326,6 @@ fn more(name: &str, _method: bool, first: &Value, rest: &[Value]) -> Option<Resu
             Ok(if value.is_some() { first.clone() } else { other.clone() })
         }
         ("orValue", Value::Optional(value), [other]) => Ok(value.as_ref().map_or_else(|| other.clone(), |v| (**v).clone())),
-        ("math.greatest" | "math.least", first, rest) => {
-            let all: Vec<Value> = std::iter::once(first).chain(rest).cloned().collect();
-            extreme(name, &all)
-        }
         ("sets.contains", Value::List(a), [Value::List(b)]) => Ok(Value::Bool(within(b, a))),
         ("sets.equivalent", Value::List(a), [Value::List(b)]) => Ok(Value::Bool(within(a, b) && within(b, a))),
         ("sets.intersects", Value::List(a), [Value::List(b)]) => {
@@ -453,8 +346,6 @@ fn more(name: &str, _method: bool, first: &Value, rest: &[Value]) -> Option<Resu
         }
         ("isGreaterThan", a, [b]) => return quantities(a, b, Ordering::is_gt),
         ("isLessThan", a, [b]) => return quantities(a, b, Ordering::is_lt),
-        ("isGreaterThanOrEqualTo", a, [b]) => return quantities(a, b, Ordering::is_ge),
-        ("isLessThanOrEqualTo", a, [b]) => return quantities(a, b, Ordering::is_le),
         ("compareTo", Value::Quantity(a), [Value::Quantity(b)]) => Ok(Value::Int(a.cmp(b) as i64)),
         ("add", Value::Quantity(a), [b]) => return whole(b).map(|b| Ok(Value::Quantity(*a + b))),
         ("sub", Value::Quantity(a), [b]) => return whole(b).map(|b| Ok(Value::Quantity(*a - b))),

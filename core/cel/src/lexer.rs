@@ -4,6 +4,8 @@
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token {
     pub at: usize,
+    /// How many characters.
+    pub length: usize,
     pub kind: Kind,
 }
 
@@ -28,10 +30,10 @@ const SIGNS: [&str; 27] = [
 
 pub type Failure = (usize, String);
 
-/// Splits an expression.
-pub fn tokens(source: &str) -> Result<Vec<Token>, Failure> {
+/// Splits an expression; also tells what cannot be split.
+pub fn tokens(source: &str) -> (Vec<Token>, Vec<Failure>) {
     let chars: Vec<char> = source.chars().collect();
-    let mut out = Vec::new();
+    let (mut out, mut wrong) = (Vec::new(), Vec::new());
     let mut at = 0;
     while let Some(&c) = chars.get(at) {
         if c.is_whitespace() {
@@ -39,15 +41,30 @@ pub fn tokens(source: &str) -> Result<Vec<Token>, Failure> {
         } else if chars.get(at..at + 2) == Some(&['/', '/']) {
             at += chars.iter().skip(at).take_while(|c| **c != '\n').count();
         } else {
-            let (kind, next) = token(&chars, at)?;
-            out.push(Token { at, kind });
-            at = next;
+            let next = match token(&chars, at) {
+                Ok((kind, next)) => {
+                    out.push(Token { at, length: next - at, kind });
+                    next
+                }
+                Err((next, why)) => {
+                    wrong.push((at, why));
+                    next
+                }
+            };
+            at = next.max(at + 1);
         }
     }
-    out.push(Token { at: chars.len(), kind: Kind::End });
-    Ok(out)
+    out.push(Token { at: chars.len(), length: 0, kind: Kind::End });
+    (out, wrong)
 }
 
+/// What no token begins with, from here to there.
+fn unknown(chars: &[char], at: usize, next: usize) -> Failure {
+    let text: String = chars.iter().take(next).skip(at).collect();
+    (next, format!("Syntax error: token recognition error at: '{}'", text.replace('\n', "\\n")))
+}
+
+/// A token and where the next one begins; or where to go on, and what is wrong.
 fn token(chars: &[char], at: usize) -> Result<(Kind, usize), Failure> {
     let rest = chars.get(at..).unwrap_or_default();
     let digit = |i: usize| rest.get(i).is_some_and(char::is_ascii_digit);
@@ -57,7 +74,8 @@ fn token(chars: &[char], at: usize) -> Result<(Kind, usize), Failure> {
     let prefix: String = rest.iter().take_while(|c| c.is_ascii_alphabetic()).collect::<String>().to_ascii_lowercase();
     let quote = rest.get(prefix.len()).is_some_and(|c| matches!(c, '"' | '\''));
     if quote && matches!(prefix.as_str(), "" | "r" | "b" | "br" | "rb") {
-        return text(rest, at, prefix.contains('r'), prefix.contains('b'), prefix.len());
+        return text(rest, at, prefix.contains('r'), prefix.contains('b'), prefix.len())
+            .map_err(|length| unknown(chars, at, at + length));
     }
     let is_ident = |c: &&char| c.is_ascii_alphanumeric() || **c == '_';
     if rest.first().is_some_and(|c| c.is_ascii_alphabetic() || *c == '_') {
@@ -68,23 +86,20 @@ fn token(chars: &[char], at: usize) -> Result<(Kind, usize), Failure> {
     let sign = SIGNS.iter().find(|sign| sign.chars().enumerate().all(|(i, c)| rest.get(i) == Some(&c)));
     match sign {
         Some(sign) => Ok((Kind::Sign(sign), at + sign.len())),
-        None => {
-            let c = rest.first().copied().unwrap_or_default();
-            Err((at, format!("Syntax error: token recognition error at: '{c}'")))
-        }
+        None => Err(unknown(chars, at, at + 1)),
     }
 }
 
 fn number(rest: &[char], at: usize) -> Result<(Kind, usize), Failure> {
-    let wrong = |text: &str| (at, format!("Syntax error: invalid number '{text}'"));
+    let wrong = |text: &str| (at + text.len(), "invalid int literal".to_owned());
     if rest.first() == Some(&'0') && rest.get(1).is_some_and(|c| matches!(c, 'x' | 'X')) {
         let digits: String = rest.iter().skip(2).take_while(|c| c.is_ascii_hexdigit()).collect();
-        let value = u64::from_str_radix(&digits, 16).map_err(|_| wrong(&digits))?;
+        let value = u64::from_str_radix(&digits, 16).map_err(|_| wrong(&format!("0x{digits}")))?;
         let next = at + 2 + digits.len();
         if rest.get(2 + digits.len()).is_some_and(|c| matches!(c, 'u' | 'U')) {
             return Ok((Kind::Uint(value), next + 1));
         }
-        return i64::try_from(value).map(|value| (Kind::Int(value), next)).map_err(|_| wrong(&digits));
+        return i64::try_from(value).map(|value| (Kind::Int(value), next)).map_err(|_| wrong(&format!("0x{digits}")));
     }
     let mut length = 0;
     let mut fraction = false;
@@ -101,10 +116,16 @@ fn number(rest: &[char], at: usize) -> Result<(Kind, usize), Failure> {
     }
     let text: String = rest.iter().take(length).collect();
     if fraction {
-        return text.parse().map(|value| (Kind::Double(value), at + length)).map_err(|_| wrong(&text));
+        return text
+            .parse()
+            .map(|value| (Kind::Double(value), at + length))
+            .map_err(|_| (at + length, "invalid double literal".to_owned()));
     }
     if rest.get(length).is_some_and(|c| matches!(c, 'u' | 'U')) {
-        return text.parse().map(|value| (Kind::Uint(value), at + length + 1)).map_err(|_| wrong(&text));
+        return text
+            .parse()
+            .map(|value| (Kind::Uint(value), at + length + 1))
+            .map_err(|_| (at + length + 1, "invalid uint literal".to_owned()));
     }
     // The least integer is one more than the greatest, and is written with a sign before it.
     match text.parse::<u64>() {
@@ -114,7 +135,8 @@ fn number(rest: &[char], at: usize) -> Result<(Kind, usize), Failure> {
     }
 }
 
-fn text(rest: &[char], at: usize, raw: bool, bytes: bool, prefix: usize) -> Result<(Kind, usize), Failure> {
+/// A text, or how many characters cannot be read as one.
+fn text(rest: &[char], at: usize, raw: bool, bytes: bool, prefix: usize) -> Result<(Kind, usize), usize> {
     let quote = rest.get(prefix).copied().unwrap_or('"');
     let triple = rest.get(prefix..prefix + 3) == Some(&[quote; 3]);
     let width = if triple { 3 } else { 1 };
@@ -122,18 +144,17 @@ fn text(rest: &[char], at: usize, raw: bool, bytes: bool, prefix: usize) -> Resu
     let mut out = Vec::new();
     let mut push = |c: char| out.extend(c.encode_utf8(&mut [0; 4]).bytes());
     loop {
-        let Some(&c) = rest.get(i) else { return Err((at, "Syntax error: unterminated string".to_owned())) };
+        let Some(&c) = rest.get(i) else { return Err(i) };
         let closes = if triple { rest.get(i..i + 3) == Some(&[quote; 3]) } else { c == quote };
         if closes {
             break;
         }
         if c == '\\' && !raw {
-            let (c, used) =
-                escape(rest.get(i + 1..).unwrap_or_default()).ok_or((at + i, "Syntax error: invalid escape".to_owned()))?;
+            let (c, used) = escape(rest.get(i + 1..).unwrap_or_default()).ok_or(rest.len().min(i + 2))?;
             push(c);
             i += used + 1;
         } else if c == '\n' && !triple {
-            return Err((at, "Syntax error: unterminated string".to_owned()));
+            return Err(i + 1);
         } else {
             push(c);
             i += 1;

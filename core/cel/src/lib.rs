@@ -15,10 +15,12 @@ mod lazy;
 mod lexer;
 mod libraries;
 mod parser;
+mod scope;
 mod strings;
 mod value;
 
 pub use authorizer::{Authorizer, Check, Decision, Stage};
+pub use check::{Checked, Env, Object, Type, check};
 pub use eval::{Activation, EvalError};
 pub use lazy::{Compiled, Variables};
 pub use strings::duration as parse_duration;
@@ -29,6 +31,9 @@ use parser::Expr;
 /// Expressions longer than this are not read.
 const MOST_BYTES: usize = 16 * 1024;
 
+/// More is not told of one expression.
+const MOST_FAILURES: usize = 100;
+
 /// An expression that was read and may be run any number of times.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -36,39 +41,64 @@ pub struct Program {
     expr: Expr,
 }
 
-/// Why an expression cannot be read.
+/// What is wrong with an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompileError {
-    /// Where, in characters from 0.
-    pub at: usize,
-    /// What is wrong.
-    pub message: String,
+    /// Where, in characters from 0, and what; in the order of the text.
+    pub failures: Vec<(usize, String)>,
     source: String,
+}
+
+impl CompileError {
+    fn new(source: &str, mut failures: Vec<(usize, String)>) -> Self {
+        failures.sort_by_key(|(at, _)| *at);
+        failures.truncate(MOST_FAILURES);
+        CompileError { failures, source: source.to_owned() }
+    }
 }
 
 impl std::fmt::Display for CompileError {
     /// As Kubernetes shows it: place, reason, and the line with a pointer.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let before: String = self.source.chars().take(self.at).collect();
-        let line = before.matches('\n').count();
-        let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count());
-        let shown = self.source.split('\n').nth(line).unwrap_or_default();
-        write!(f, "ERROR: <input>:{}:{}: {}\n | {shown}\n | {}^", line + 1, column + 1, self.message, ".".repeat(column))
+        for (i, (at, why)) in self.failures.iter().enumerate() {
+            let before: String = self.source.chars().take(*at).collect();
+            let line = before.matches('\n').count();
+            let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count());
+            let shown = self.source.split('\n').nth(line).unwrap_or_default().replace('\t', " ");
+            let next = if i == 0 { "" } else { "\n" };
+            write!(f, "{next}ERROR: <input>:{}:{}: {why}\n | {shown}\n | ", line + 1, column + 1)?;
+            // Under wide characters stand wide signs.
+            for c in shown.chars().take(column) {
+                f.write_str(if c.is_ascii() { "." } else { "\u{ff0e}" })?;
+            }
+            f.write_str(if shown.chars().nth(column).is_none_or(|c| c.is_ascii()) { "^" } else { "\u{ff3e}" })?;
+        }
+        Ok(())
     }
 }
 
 impl std::error::Error for CompileError {}
 
 impl Program {
-    /// Reads an expression in which these variables are known.
-    pub fn compile(source: &str, variables: &[&str]) -> Result<Self, CompileError> {
-        let fail = |at: usize, message: String| CompileError { at, message, source: source.to_owned() };
+    /// Reads an expression.
+    pub fn read(source: &str) -> Result<Self, CompileError> {
         if source.len() > MOST_BYTES {
-            return Err(fail(0, format!("expression is longer than {MOST_BYTES} bytes")));
+            return Err(CompileError::new("", vec![(0, format!("expression is longer than {MOST_BYTES} bytes"))]));
         }
-        let expr = parser::parse(source).map_err(|(at, message)| fail(at, message))?;
-        check::check(&expr, variables).map_err(|(at, message)| fail(at, message))?;
+        let expr = parser::parse(source).map_err(|failures| CompileError::new(source, failures))?;
         Ok(Program { source: source.to_owned(), expr })
+    }
+
+    /// Reads an expression in which these variables are known; nothing is asked of their types.
+    pub fn compile(source: &str, variables: &[&str]) -> Result<Self, CompileError> {
+        let program = Program::read(source)?;
+        scope::check(&program.expr, variables).map_err(|failure| CompileError::new(source, vec![failure]))?;
+        Ok(program)
+    }
+
+    /// Finds the type of the expression, and what is wrong with it.
+    pub fn check(&self, env: &Env) -> Result<Checked, CompileError> {
+        check::check_expr(&self.expr, env).map_err(|failures| CompileError::new(&self.source, failures))
     }
 
     /// The text it was read from.
@@ -82,7 +112,7 @@ impl Program {
 
     /// Whether the expression names this variable.
     pub fn uses(&self, variable: &str) -> bool {
-        check::uses(&self.expr, variable)
+        scope::uses(&self.expr, variable)
     }
 
     /// Computes the value; each step takes from the budget, which may be shared by many expressions.

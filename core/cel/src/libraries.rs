@@ -29,23 +29,6 @@ const FORMATS: [&str; 13] = [
     "uuid",
 ];
 
-/// Whether these libraries have a function of this name.
-pub fn is_known(name: &str) -> bool {
-    name.strip_prefix("format.").is_some_and(|name| name == "named" || FORMATS.contains(&name))
-        || matches!(
-            name,
-            "jsonpatch.escapeKey"
-                | "semver"
-                | "isSemver"
-                | "major"
-                | "minor"
-                | "patch"
-                | "validate"
-                | "masked"
-                | "ip.isCanonical"
-        )
-}
-
 /// A format by its name.
 pub fn format(name: &str) -> Option<Value> {
     FORMATS.iter().find(|known| **known == name).map(|name| Value::Format(name))

@@ -6,8 +6,32 @@ use crate::value::Value;
 /// Expressions nest no deeper than this.
 const MAX_DEPTH: u32 = 64;
 
-/// Operators, fields and calls of one expression, each of which may make the tree higher by one.
-const MAX_LINKS: u32 = 200;
+/// Trees are no higher than this; a chain of operators, fields or calls makes one higher with each link.
+const MAX_HEIGHT: u32 = 250;
+
+/// What an expression can begin with, as errors list it.
+const BEGINNINGS: &str =
+    "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+
+/// Words that name no variable.
+const RESERVED: [&str; 16] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+];
 
 /// An expression and where it stands.
 #[derive(Clone, Debug)]
@@ -53,11 +77,6 @@ pub enum Node {
     If(Box<Expr>, Box<Expr>, Box<Expr>),
     Binary(Operator, Box<Expr>, Box<Expr>),
     Loop(Box<Loop>),
-    Bind {
-        name: String,
-        value: Box<Expr>,
-        body: Box<Expr>,
-    },
     OptMap {
         of: Box<Expr>,
         name: String,
@@ -91,6 +110,7 @@ pub enum LoopKind {
     Filter,
     TransformMap,
     TransformMapEntry,
+    SortBy,
 }
 
 /// `range.all(x, …)` and its like; with two variables the first is the index or key.
@@ -103,45 +123,57 @@ pub struct Loop {
     pub body: Expr,
 }
 
-/// Reads a whole expression.
-pub fn parse(source: &str) -> Result<Expr, Failure> {
-    let mut parser = Parser { tokens: tokens(source)?, at: 0, depth: 0, links: 0 };
-    let expr = parser.expression()?;
-    match parser.peek() {
+/// Reads a whole expression; tells all that is wrong.
+pub fn parse(source: &str) -> Result<Expr, Vec<Failure>> {
+    let (tokens, wrong) = tokens(source);
+    let mut parser = Parser { source, tokens, at: 0, depth: 0, height: 0, wrong };
+    let result = parser.expression().and_then(|expr| match parser.peek() {
         Kind::End => Ok(expr),
-        other => Err((parser.place(), format!("Syntax error: extraneous input {} expecting <EOF>", shown(other)))),
+        _ if parser.tokens.len() == parser.at + 2 => {
+            Err((parser.place(), format!("Syntax error: extraneous input {} expecting <EOF>", parser.shown())))
+        }
+        _ => Err((parser.place(), format!("Syntax error: mismatched input {} expecting <EOF>", parser.shown()))),
+    });
+    let mut wrong = parser.wrong;
+    match result {
+        Ok(expr) if wrong.is_empty() => return Ok(expr),
+        Ok(_) => {}
+        Err(why) => wrong.push(why),
     }
+    Err(wrong)
 }
 
-fn shown(kind: &Kind) -> String {
-    match kind {
-        Kind::End => "'<EOF>'".to_owned(),
-        Kind::Sign(sign) => format!("'{sign}'"),
-        Kind::Ident(name) => format!("'{name}'"),
-        Kind::Int(n) => format!("'{n}'"),
-        Kind::Uint(n) => format!("'{n}u'"),
-        Kind::Double(n) => format!("'{n}'"),
-        Kind::Text(text) => format!("'{text:?}'"),
-        Kind::Bytes(_) => "bytes".to_owned(),
-    }
-}
-
-struct Parser {
+struct Parser<'s> {
+    source: &'s str,
     tokens: Vec<Token>,
     at: usize,
     depth: u32,
-    links: u32,
+    /// How high the tree is that was read last.
+    height: u32,
+    /// What is wrong with macros, which does not end the reading.
+    wrong: Vec<Failure>,
 }
 
 type Parsed = Result<Expr, Failure>;
 
-impl Parser {
+impl Parser<'_> {
     fn peek(&self) -> &Kind {
         self.tokens.get(self.at).map_or(&Kind::End, |token| &token.kind)
     }
 
     fn place(&self) -> usize {
         self.tokens.get(self.at).or(self.tokens.last()).map_or(0, |token| token.at)
+    }
+
+    /// The text of the next token, as errors quote it.
+    fn word(&self) -> String {
+        let Some(token) = self.tokens.get(self.at).filter(|token| token.kind != Kind::End) else { return String::new() };
+        self.source.chars().skip(token.at).take(token.length).collect()
+    }
+
+    fn shown(&self) -> String {
+        let word = self.word();
+        if word.is_empty() { "'<EOF>'".to_owned() } else { format!("'{word}'") }
     }
 
     fn is(&self, sign: &str) -> bool {
@@ -158,7 +190,17 @@ impl Parser {
         if self.take(sign) {
             return Ok(());
         }
-        Err((self.place(), format!("Syntax error: mismatched input {} expecting '{sign}'", shown(self.peek()))))
+        let (at, shown) = (self.place(), self.shown());
+        let ends = matches!(self.peek(), Kind::End) && sign != ":" && sign != ",";
+        let next = self.tokens.get(self.at + 1).is_some_and(|token| matches!(token.kind, Kind::Sign(s) if s == sign));
+        Err((
+            at,
+            match (next, ends) {
+                (true, _) => format!("Syntax error: extraneous input {shown} expecting '{sign}'"),
+                (_, true) => format!("Syntax error: missing '{sign}' at {shown}"),
+                _ => format!("Syntax error: mismatched input {shown} expecting '{sign}'"),
+            },
+        ))
     }
 
     fn name(&mut self) -> Result<String, Failure> {
@@ -167,19 +209,22 @@ impl Parser {
                 self.at += 1;
                 Ok(name)
             }
-            other => Err((self.place(), format!("Syntax error: no viable alternative at input {}", shown(&other)))),
+            _ => Err((self.place(), format!("Syntax error: no viable alternative at input '.{}'", self.word()))),
         }
     }
 
-    /// Counts what makes the tree higher without nesting, so that walking it is bounded.
-    fn link(&mut self) -> Result<(), Failure> {
-        self.links += 1;
-        if self.links > MAX_LINKS { Err((self.place(), "expression recursion limit exceeded".to_owned())) } else { Ok(()) }
+    /// Puts one more node above trees of which the highest is so high; walking the whole is bounded by this.
+    fn grow(&mut self, highest: u32) -> Result<(), Failure> {
+        self.height = highest + 1;
+        if self.height <= MAX_HEIGHT {
+            return Ok(());
+        }
+        Err((self.place(), format!("expression recursion limit exceeded: {MAX_HEIGHT}")))
     }
 
     fn expression(&mut self) -> Parsed {
         if self.depth >= MAX_DEPTH {
-            return Err((self.place(), "expression recursion limit exceeded".to_owned()));
+            return Err((self.place(), format!("expression recursion limit exceeded: {MAX_DEPTH}")));
         }
         self.depth += 1;
         let result = self.conditional();
@@ -188,37 +233,35 @@ impl Parser {
     }
 
     fn conditional(&mut self) -> Parsed {
-        let condition = self.or()?;
+        let condition = self.logical("||")?;
         let at = self.place();
         if !self.take("?") {
             return Ok(condition);
         }
-        let then = self.or()?;
+        let mut high = self.height;
+        let then = self.logical("||")?;
+        high = high.max(self.height);
         self.expect(":")?;
         let other = self.expression()?;
+        self.grow(high.max(self.height))?;
         Ok(Expr { at, node: Node::If(Box::new(condition), Box::new(then), Box::new(other)) })
     }
 
-    fn or(&mut self) -> Parsed {
-        let mut left = self.and()?;
-        while self.is("||") {
-            self.link()?;
-            let at = self.place();
+    /// A chain of `||` or `&&`. Any order of its parts gives the same, so the tree is as flat as it can be.
+    fn logical(&mut self, sign: &'static str) -> Parsed {
+        let part = |parser: &mut Self| if sign == "||" { parser.logical("&&") } else { parser.relation() };
+        let mut parts = vec![part(self)?];
+        let (mut places, mut high) = (Vec::new(), self.height);
+        while self.is(sign) {
+            places.push(self.place());
             self.at += 1;
-            left = Expr { at, node: Node::Or(Box::new(left), Box::new(self.and()?)) };
+            parts.push(part(self)?);
+            high = high.max(self.height);
         }
-        Ok(left)
-    }
-
-    fn and(&mut self) -> Parsed {
-        let mut left = self.relation()?;
-        while self.is("&&") {
-            self.link()?;
-            let at = self.place();
-            self.at += 1;
-            left = Expr { at, node: Node::And(Box::new(left), Box::new(self.relation()?)) };
+        if !places.is_empty() {
+            self.grow(high + places.len().ilog2())?;
         }
-        Ok(left)
+        Ok(balanced(sign, parts, &places))
     }
 
     fn operator(&mut self, known: &[(&str, Operator)]) -> Option<(usize, Operator)> {
@@ -234,9 +277,12 @@ impl Parser {
 
     fn binary(&mut self, known: &[(&str, Operator)], next: fn(&mut Self) -> Parsed) -> Parsed {
         let mut left = next(self)?;
+        let mut high = self.height;
         while let Some((at, operator)) = self.operator(known) {
-            self.link()?;
-            left = Expr { at, node: Node::Binary(operator, Box::new(left), Box::new(next(self)?)) };
+            let right = next(self)?;
+            self.grow(high.max(self.height))?;
+            high = self.height;
+            left = Expr { at, node: Node::Binary(operator, Box::new(left), Box::new(right)) };
         }
         Ok(left)
     }
@@ -266,6 +312,9 @@ impl Parser {
         while nots == 0 && self.take("-") {
             minuses += 1;
         }
+        if minuses > 0 && *self.peek() == Kind::End {
+            self.wrong.push((self.place(), "Syntax error: no viable alternative at input '-'".to_owned()));
+        }
         let mut expr = self.member()?;
         if nots % 2 == 1 {
             expr = Expr { at, node: Node::Not(Box::new(expr)) };
@@ -273,29 +322,32 @@ impl Parser {
         if minuses % 2 == 1 {
             expr = match expr.node {
                 Node::Literal(Value::Int(n)) => Expr { at, node: Node::Literal(Value::Int(n.wrapping_neg())) },
+                Node::Literal(Value::Double(n)) => Expr { at, node: Node::Literal(Value::Double(-n)) },
                 _ => Expr { at, node: Node::Negate(Box::new(expr)) },
             };
         }
+        self.grow(self.height)?;
         Ok(expr)
     }
 
     fn member(&mut self) -> Parsed {
         let mut expr = self.primary()?;
+        let mut high = self.height;
         loop {
             let at = self.place();
-            if self.is(".?") || self.is(".") || self.is("[?") || self.is("[") {
-                self.link()?;
-            }
             if self.take(".?") {
                 let field = self.name()?;
                 expr = Expr { at, node: Node::Select { of: Box::new(expr), field, optional: true } };
+                self.height = 0;
             } else if self.take(".") {
                 let field = self.name()?;
+                let open = self.place();
+                self.height = 0;
                 expr = if self.take("(") {
                     let arguments = self.arguments(")")?;
-                    method(at, expr, field, arguments)?
+                    self.method(open, expr, field, arguments)
                 } else {
-                    Expr { at, node: Node::Select { of: Box::new(expr), field, optional: false } }
+                    select(at, expr, field)
                 };
             } else if self.is("[?") || self.is("[") {
                 let optional = self.is("[?");
@@ -307,36 +359,44 @@ impl Parser {
                 && let Some(name) = dotted(&expr)
             {
                 self.at += 1;
-                expr = Expr { at: expr.at, node: Node::Struct { name, fields: self.fields()? } };
+                expr = Expr { at, node: Node::Struct { name, fields: self.fields()? } };
             } else {
+                self.height = high;
                 return Ok(expr);
             }
+            self.grow(high.max(self.height))?;
+            high = self.height;
         }
     }
 
     /// The fields of an object, up to the closing brace.
     fn fields(&mut self) -> Result<Vec<(String, Expr, bool)>, Failure> {
-        let mut all = Vec::new();
+        let (mut all, mut high) = (Vec::new(), 0);
         while !self.take("}") {
             let optional = self.take("?");
             let field = self.name()?;
             self.expect(":")?;
             all.push((field, self.expression()?, optional));
-            if !self.is("}") {
-                self.expect(",")?;
+            high = high.max(self.height);
+            if !self.is("}") && !self.take(",") {
+                self.expect("}")?;
             }
         }
+        self.height = high;
         Ok(all)
     }
 
+    /// Expressions up to a sign; the height becomes that of the highest.
     fn arguments(&mut self, end: &str) -> Result<Vec<Expr>, Failure> {
-        let mut all = Vec::new();
+        let (mut all, mut high) = (Vec::new(), 0);
         while !self.take(end) {
             all.push(self.expression()?);
-            if !self.is(end) {
-                self.expect(",")?;
+            high = high.max(self.height);
+            if !self.is(end) && !self.take(",") {
+                self.expect(end)?;
             }
         }
+        self.height = high;
         Ok(all)
     }
 
@@ -344,6 +404,7 @@ impl Parser {
         let at = self.place();
         let kind = self.peek().clone();
         self.at += 1;
+        self.height = 1;
         let node = match kind {
             Kind::Int(n) => Node::Literal(Value::Int(n)),
             Kind::Uint(n) => Node::Literal(Value::Uint(n)),
@@ -354,11 +415,18 @@ impl Parser {
                 "true" => Node::Literal(Value::Bool(true)),
                 "false" => Node::Literal(Value::Bool(false)),
                 "null" => Node::Literal(Value::Null),
-                _ if self.take("(") => {
+                _ => {
+                    if RESERVED.contains(&name.as_str()) {
+                        self.wrong.push((at, format!("reserved identifier: {name}")));
+                    }
+                    let open = self.place();
+                    if !self.take("(") {
+                        return Ok(Expr { at, node: Node::Ident(name) });
+                    }
                     let arguments = self.arguments(")")?;
-                    return function(at, name, arguments);
+                    self.grow(self.height)?;
+                    return Ok(self.function(open, name, arguments));
                 }
-                _ => Node::Ident(name),
             },
             Kind::Sign("(") => {
                 let inner = self.expression()?;
@@ -375,40 +443,123 @@ impl Parser {
                 self.list()?
             }
             Kind::Sign("{") => self.map()?,
-            other => {
+            _ => {
                 self.at -= 1;
-                return Err((at, format!("Syntax error: mismatched input {} expecting an expression", shown(&other))));
+                return Err((at, format!("Syntax error: mismatched input {} expecting {BEGINNINGS}", self.shown())));
             }
         };
         Ok(Expr { at, node })
     }
 
     fn list(&mut self) -> Result<Node, Failure> {
-        let mut items = Vec::new();
+        let (mut items, mut high) = (Vec::new(), 0);
         while !self.take("]") {
             let optional = self.take("?");
             items.push((self.expression()?, optional));
-            if !self.is("]") {
-                self.expect(",")?;
+            high = high.max(self.height);
+            if !self.is("]") && !self.take(",") {
+                self.expect("]")?;
             }
         }
+        self.grow(high)?;
         Ok(Node::List(items))
     }
 
     fn map(&mut self) -> Result<Node, Failure> {
-        let mut entries = Vec::new();
+        let (mut entries, mut high) = (Vec::new(), 0);
         while !self.take("}") {
             let optional = self.take("?");
             let key = self.expression()?;
+            high = high.max(self.height);
             self.expect(":")?;
             entries.push((key, self.expression()?, optional));
-            if !self.is("}") {
-                self.expect(",")?;
+            high = high.max(self.height);
+            if !self.is("}") && !self.take(",") {
+                self.expect("}")?;
             }
         }
+        self.grow(high)?;
         Ok(Node::Map(entries))
     }
+
+    /// A call without a receiver: `has` is a macro.
+    fn function(&mut self, at: usize, name: String, mut arguments: Vec<Expr>) -> Expr {
+        if name == "has" && arguments.len() == 1 {
+            let argument = arguments.pop();
+            let place = argument.as_ref().map_or(at, |argument| argument.at);
+            if let Some(Expr { node: Node::Select { of, field, .. }, .. }) = argument {
+                return Expr { at, node: Node::Has { of, field } };
+            }
+            return self.wrong_macro(place, "invalid argument to has() macro");
+        }
+        Expr { at, node: Node::Call { of: None, name, arguments } }
+    }
+
+    /// A macro that cannot be expanded; what stands for it is of no matter.
+    fn wrong_macro(&mut self, at: usize, why: &str) -> Expr {
+        self.wrong.push((at, why.to_owned()));
+        Expr { at, node: Node::Literal(Value::Null) }
+    }
+
+    /// A call on a receiver: loops are macros.
+    fn method(&mut self, at: usize, of: Expr, name: String, mut arguments: Vec<Expr>) -> Expr {
+        let loops = |(known, count, ..): &&(&str, usize, LoopKind, usize)| *known == name && *count == arguments.len();
+        if let Some(&(_, _, kind, names)) = LOOPS.iter().find(loops) {
+            let why = if names == 1 && matches!(name.as_str(), "map" | "filter" | "sortBy") {
+                "argument is not an identifier"
+            } else {
+                "argument must be a simple name"
+            };
+            let mut rest = arguments.split_off(names);
+            let mut variables = Vec::new();
+            for argument in &arguments {
+                match &argument.node {
+                    Node::Ident(name) => variables.push(name.clone()),
+                    _ => return self.wrong_macro(argument.at, why),
+                }
+            }
+            let Some(body) = rest.pop() else { return self.wrong_macro(at, why) };
+            let filter = rest.pop();
+            return Expr { at, node: Node::Loop(Box::new(Loop { kind, range: of, variables, filter, body })) };
+        }
+        if let ("optMap" | "optFlatMap", [first, body]) = (name.as_str(), arguments.as_slice()) {
+            let Node::Ident(variable) = &first.node else {
+                return self.wrong_macro(first.at, &format!("{name}() variable name must be a simple identifier"));
+            };
+            let (body, flat) = (Box::new(body.clone()), name == "optFlatMap");
+            return Expr { at, node: Node::OptMap { of: Box::new(of), name: variable.clone(), body, flat } };
+        }
+        if let Node::Ident(space) = &of.node {
+            let name = format!("{space}.{name}");
+            if crate::check::is_known(&name) {
+                return Expr { at, node: Node::Call { of: None, name, arguments } };
+            }
+        }
+        Expr { at, node: Node::Call { of: Some(Box::new(of)), name, arguments } }
+    }
 }
+
+/// Macros that are loops: the name, how many arguments, and how many of these are variables.
+const LOOPS: [(&str, usize, LoopKind, usize); 18] = [
+    ("all", 2, LoopKind::All, 1),
+    ("all", 3, LoopKind::All, 2),
+    ("exists", 2, LoopKind::Exists, 1),
+    ("exists", 3, LoopKind::Exists, 2),
+    ("exists_one", 2, LoopKind::ExistsOne, 1),
+    ("exists_one", 3, LoopKind::ExistsOne, 2),
+    ("existsOne", 2, LoopKind::ExistsOne, 1),
+    ("existsOne", 3, LoopKind::ExistsOne, 2),
+    ("map", 2, LoopKind::Map, 1),
+    ("map", 3, LoopKind::Map, 1),
+    ("filter", 2, LoopKind::Filter, 1),
+    ("transformList", 3, LoopKind::Map, 2),
+    ("transformList", 4, LoopKind::Map, 2),
+    ("transformMap", 3, LoopKind::TransformMap, 2),
+    ("transformMap", 4, LoopKind::TransformMap, 2),
+    ("transformMapEntry", 3, LoopKind::TransformMapEntry, 2),
+    ("transformMapEntry", 4, LoopKind::TransformMapEntry, 2),
+    ("sortBy", 2, LoopKind::SortBy, 1),
+];
 
 /// The names of an expression that is nothing but names.
 fn dotted(expr: &Expr) -> Option<String> {
@@ -429,74 +580,24 @@ fn dotted(expr: &Expr) -> Option<String> {
     }
 }
 
-/// A call without a receiver: `has` is a macro.
-fn function(at: usize, name: String, mut arguments: Vec<Expr>) -> Parsed {
-    if name == "has" {
-        return match (arguments.pop(), arguments.is_empty()) {
-            (Some(Expr { node: Node::Select { of, field, .. }, .. }), true) => Ok(Expr { at, node: Node::Has { of, field } }),
-            _ => Err((at, "invalid argument to has() macro".to_owned())),
-        };
-    }
-    Ok(Expr { at, node: Node::Call { of: None, name, arguments } })
-}
-
-/// The name of a variable that a macro introduces.
-fn variable(expr: &Expr) -> Result<String, Failure> {
-    match &expr.node {
-        Node::Ident(name) => Ok(name.clone()),
-        _ => Err((expr.at, "argument must be a simple name".to_owned())),
+/// A field, or a type whose name has dots.
+fn select(at: usize, of: Expr, field: String) -> Expr {
+    let expr = Expr { at, node: Node::Select { of: Box::new(of), field, optional: false } };
+    match dotted(&expr).filter(|name| crate::functions::TYPES.contains(&name.as_str())) {
+        Some(name) => Expr { at, node: Node::Ident(name) },
+        None => expr,
     }
 }
 
-/// A call on a receiver: loops are macros, and so is `cel.bind`.
-fn method(at: usize, of: Expr, name: String, mut arguments: Vec<Expr>) -> Parsed {
-    let kind = match name.as_str() {
-        "all" => Some(LoopKind::All),
-        "exists" => Some(LoopKind::Exists),
-        "exists_one" | "existsOne" => Some(LoopKind::ExistsOne),
-        "map" | "transformList" => Some(LoopKind::Map),
-        "filter" => Some(LoopKind::Filter),
-        "transformMap" => Some(LoopKind::TransformMap),
-        "transformMapEntry" => Some(LoopKind::TransformMapEntry),
-        _ => None,
+/// A tree of parts, half of them on each side; the operator between them stands where it was written.
+fn balanced(sign: &str, mut parts: Vec<Expr>, places: &[usize]) -> Expr {
+    let middle = places.len() / 2;
+    let Some(at) = places.get(middle).copied() else {
+        return parts.pop().unwrap_or(Expr { at: 0, node: Node::Literal(Value::Null) });
     };
-    let count = arguments.len();
-    if let (Some(kind), 2..=4) = (kind, count) {
-        let body = arguments.pop().unwrap_or_else(|| of.clone());
-        // `map(x, filter, body)`; `all(i, x, body)`; `transformList(i, x, filter, body)`.
-        let two =
-            matches!(kind, LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne) && count == 3 || name.starts_with("transform");
-        let names = if two { 2 } else { 1 };
-        let filter = if arguments.len() > names { arguments.pop() } else { None };
-        let variables = arguments.iter().map(variable).collect::<Result<Vec<_>, _>>()?;
-        if variables.len() != names {
-            return Err((at, format!("invalid arguments of {name}()")));
-        }
-        return Ok(Expr { at, node: Node::Loop(Box::new(Loop { kind, range: of, variables, filter, body })) });
-    }
-    if matches!(name.as_str(), "optMap" | "optFlatMap") && count == 2 {
-        let body = arguments.pop().map(Box::new);
-        if let (Some(first), Some(body)) = (arguments.first(), body) {
-            let node = Node::OptMap { of: Box::new(of), name: variable(first)?, body, flat: name == "optFlatMap" };
-            return Ok(Expr { at, node });
-        }
-        return Err((at, format!("invalid arguments of {name}()")));
-    }
-    if let Node::Ident(space) = &of.node
-        && (crate::functions::NAMESPACES.contains(&space.as_str())
-            || crate::functions::SHARED.contains(&space.as_str()) && crate::functions::is_known(&format!("{space}.{name}")))
-    {
-        if space == "cel" && name == "bind" {
-            return bind(at, arguments);
-        }
-        return Ok(Expr { at, node: Node::Call { of: None, name: format!("{space}.{name}"), arguments } });
-    }
-    Ok(Expr { at, node: Node::Call { of: Some(Box::new(of)), name, arguments } })
-}
-
-fn bind(at: usize, arguments: Vec<Expr>) -> Parsed {
-    let Ok([name, value, body]) = <[Expr; 3]>::try_from(arguments) else {
-        return Err((at, "cel.bind() takes three arguments".to_owned()));
-    };
-    Ok(Expr { at, node: Node::Bind { name: variable(&name)?, value: Box::new(value), body: Box::new(body) } })
+    let right = parts.split_off(middle + 1);
+    let (before, after) = places.split_at(middle);
+    let left = Box::new(balanced(sign, parts, before));
+    let right = Box::new(balanced(sign, right, after.get(1..).unwrap_or_default()));
+    Expr { at, node: if sign == "||" { Node::Or(left, right) } else { Node::And(left, right) } }
 }

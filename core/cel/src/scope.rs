@@ -1,4 +1,4 @@
-//! What can be known of an expression before it runs: that its names are names of something.
+//! Which names an expression uses, and that they are names of something.
 
 use crate::functions;
 use crate::lexer::Failure;
@@ -15,7 +15,7 @@ pub fn check(expr: &Expr, variables: &[&str]) -> Result<(), Failure> {
         Node::Struct { name, .. } if !scope.iter().any(|known| name.split('.').next() == Some(known)) => {
             Err((expr.at, format!("undeclared reference to '{name}' (in container '')")))
         }
-        Node::Call { name, .. } if !functions::is_known(name) => {
+        Node::Call { name, .. } if !crate::check::is_known(name) => {
             Err((expr.at, format!("undeclared reference to '{name}' (in container '')")))
         }
         _ => Ok(()),
@@ -62,7 +62,7 @@ fn walk(expr: &Expr, scope: &mut Vec<String>, visit: &mut Visit<'_>) -> Result<(
             scope.truncate(inner);
             result
         }
-        Node::Bind { name, value: of, body } | Node::OptMap { of, name, body, .. } => {
+        Node::OptMap { of, name, body, .. } => {
             walk(of, scope, visit)?;
             scope.push(name.clone());
             let result = walk(body, scope, visit);
