@@ -20,7 +20,7 @@ mod strings;
 mod value;
 
 pub use authorizer::{Authorizer, Check, Decision, Stage};
-pub use check::{Checked, Env, Object, Type, check};
+pub use check::{Checked, Decl, Env, Object, Step, Type, check};
 pub use eval::{Activation, EvalError};
 pub use lazy::{Compiled, Variables};
 pub use strings::duration as parse_duration;

@@ -3,12 +3,17 @@
 //! [`check`] finds types as cel-go does and says what is wrong in its words. Nothing here knows kinds or requests; whoever
 //! asks declares the variables in an [`Env`].
 
+mod call_cost;
+mod cost;
+mod decl;
 mod infer;
+mod range;
 mod table;
 mod tree;
 mod types;
 mod unify;
 
+pub use decl::{Decl, Step};
 pub use types::{Object, Type};
 
 pub(crate) use table::is_known;
@@ -65,6 +70,11 @@ impl Checked {
     /// The type of the whole.
     pub fn result(&self) -> &Type {
         self.found.types.get(self.tree.root()).unwrap_or(&Type::Dyn)
+    }
+
+    /// The most that it can cost if all its variables are of this type.
+    pub fn cost(&self, root: &Decl) -> u64 {
+        cost::estimate(self, root)
     }
 
     /// Whether the expression names a variable.
