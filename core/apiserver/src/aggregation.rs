@@ -151,7 +151,7 @@ pub(crate) fn settle(api: &mut ApiServer, now: Time) {
             let _ = api.client(now, &user).delete(&services_gvr, "", name, &DeleteOptions::default());
         }
     }
-    let names: std::collections::BTreeSet<&String> = there.iter().map(|(name, ..)| name).collect();
+    let names: std::collections::BTreeSet<&String> = object::order::set(there.iter().map(|(name, ..)| name));
     for (name, (group, version, minimum, priority)) in wanted.iter().filter(|(name, _)| !names.contains(name)) {
         let managed = if PRIORITIES.iter().any(|(known, _)| *known == &**group) { "onstart" } else { "true" };
         let service = json!({

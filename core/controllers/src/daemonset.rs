@@ -2,6 +2,7 @@
 //!
 //! <https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/>
 
+use object::order::Order as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -177,7 +178,7 @@ impl DaemonSetController {
             }
             // Those that are being replaced may be two for a while; see `roll`.
             let limit = if work.surge(nodes.len()) > 0 { 2 } else { 1 };
-            good.sort_by_key(|pod| (pod.meta.creation_timestamp, pod.key.name.clone()));
+            good.order_by_key(|pod| (pod.meta.creation_timestamp, pod.key.name.clone()));
             for pod in good.iter().skip(limit) {
                 pod_control::delete(cx, work.set, pod)?;
             }
@@ -332,7 +333,7 @@ impl Work<'_> {
             current += usize::from(runs);
             // The oldest that is not on its way out counts.
             let mut here: Vec<&Arc<Object>> = here.iter().collect();
-            here.sort_by_key(|pod| (pod.meta.creation_timestamp, pod.key.name.clone()));
+            here.order_by_key(|pod| (pod.meta.creation_timestamp, pod.key.name.clone()));
             let Some(pod) = here.iter().find(|pod| pod.meta.deletion_timestamp.is_none()).or(here.first()) else { continue };
             let view = pod.view::<PodView>();
             ready += usize::from(view.ready);

@@ -2,6 +2,7 @@
 //!
 //! <https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#revision-history>
 
+use object::order::Order as _;
 use std::sync::Arc;
 
 use apiserver::{DeleteOptions, gvr};
@@ -45,7 +46,7 @@ fn sorted(value: &Value) -> String {
     match value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by_key(|(key, _)| *key);
+            entries.order_by_key(|(key, _)| *key);
             let shown: Vec<String> =
                 entries.into_iter().map(|(k, v)| format!("{}:{}", Value::from(k.as_str()), sorted(v))).collect();
             format!("{{{}}}", shown.join(","))
@@ -67,7 +68,7 @@ impl History {
         let uid = str_at(owner, &["metadata", "uid"]);
         let owned: Vec<Arc<Object>> = cx.owned(&GroupResource::new("apps", "controllerrevisions"), uid);
         let mut all: Vec<Value> = owned.iter().map(|revision| revision.value()).collect();
-        all.sort_by_key(|revision| (i64_at(revision, &["revision"]).unwrap_or(0), name_of(revision).to_owned()));
+        all.order_by_key(|revision| (i64_at(revision, &["revision"]).unwrap_or(0), name_of(revision).to_owned()));
         History { all }
     }
 

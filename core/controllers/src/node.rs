@@ -2,6 +2,7 @@
 //!
 //! <https://kubernetes.io/docs/concepts/architecture/nodes/#node-controller>
 
+use object::order::Order as _;
 use std::collections::BTreeMap;
 
 use apiserver::{DeleteOptions, PatchKind, gvr};
@@ -316,7 +317,7 @@ impl Controller for PodGarbageCollector {
 fn collect_terminated(cx: &mut Context<'_>) -> Result<()> {
     let mut ended: Vec<_> = cx.store().list(&pods(), None).filter(|p| p.view::<PodView>().is_terminal()).cloned().collect();
     let surplus = ended.len().saturating_sub(TERMINATED_THRESHOLD);
-    ended.sort_by_key(|p| (p.meta.creation_timestamp, p.key.clone()));
+    ended.order_by_key(|p| (p.meta.creation_timestamp, p.key.clone()));
     let options = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
     for pod in ended.into_iter().take(surplus) {
         match cx.client().delete(&gvr("", "v1", "pods"), &pod.key.namespace, &pod.key.name, &options) {

@@ -2,6 +2,7 @@
 //!
 //! <https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/>
 
+use object::order::Order as _;
 use std::sync::Arc;
 
 use object::selector::LabelSelector;
@@ -66,7 +67,7 @@ impl ReplicaController {
         let per_node =
             |pod: &Arc<Object>| active.iter().filter(|p| p.view::<PodView>().node == pod.view::<PodView>().node).count();
         if surplus < active.len() {
-            ranked.sort_by_cached_key(|pod| deletion_rank(pod, per_node(pod)));
+            ranked.order_by_key(|pod| deletion_rank(pod, per_node(pod)));
         }
         for pod in ranked.into_iter().take(surplus) {
             if let Err(error) = pod_control::delete(cx, set, pod) {

@@ -13,6 +13,7 @@ pub mod gvk;
 pub mod jsonpath;
 pub mod meta;
 pub mod names;
+pub mod order;
 pub mod patch;
 pub mod quantity;
 pub mod rng;

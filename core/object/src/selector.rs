@@ -1,5 +1,6 @@
 //! Label selectors (`k8s.io/apimachinery/pkg/labels`) and field selectors (`.../fields`): reading, matching, writing.
 
+use crate::order::Order as _;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -98,7 +99,7 @@ impl LabelSelector {
     }
 
     fn of(mut requirements: Vec<Requirement>) -> Self {
-        requirements.sort_by(|a, b| a.key.cmp(&b.key));
+        requirements.order_by(|a, b| a.key.cmp(&b.key));
         LabelSelector { requirements, nothing: false }
     }
 
@@ -121,7 +122,7 @@ impl LabelSelector {
 impl Requirement {
     /// A requirement, if key and values are valid.
     pub fn new(key: &str, operator: Operator, mut values: Vec<String>) -> Result<Self, String> {
-        values.sort();
+        values.order();
         values.dedup();
         let mut errors = Vec::new();
         let wrong_key = names::qualified_name(key);

@@ -1,6 +1,7 @@
 //! Writes YAML as Kubernetes' tools do (`sigs.k8s.io/yaml`): sorted keys, lists not indented under their key, texts quoted
 //! only where they would be read as something else, long lines folded at 80 columns.
 
+use crate::order::Order as _;
 use std::cmp::Ordering;
 
 use serde_json::Value;
@@ -24,7 +25,7 @@ fn node(value: &Value, indent: usize, nested: bool, out: &mut String) {
         Value::Array(items) if items.is_empty() => out.push_str("[]\n"),
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by(|a, b| key_order(a.0, b.0));
+            entries.order_by(|a, b| key_order(a.0, b.0));
             for (i, (key, value)) in entries.into_iter().enumerate() {
                 if i > 0 || !nested {
                     pad(indent, out);

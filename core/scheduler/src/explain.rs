@@ -1,5 +1,6 @@
 //! Why a pod cannot be placed, in Kubernetes' words.
 
+use object::order::Order as _;
 use std::collections::BTreeMap;
 
 use crate::plugins::Verdict;
@@ -28,7 +29,7 @@ pub(crate) fn available<'a>(total: usize, reasons: impl Iterator<Item = &'a str>
         *counts.entry(reason).or_default() += 1;
     }
     let mut parts: Vec<String> = counts.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    parts.sort();
+    parts.order();
     if parts.is_empty() {
         return format!("0/{total} nodes are available:");
     }

@@ -373,7 +373,7 @@ fn claim(volume: &RawVolume, pod: &str) -> Option<(String, bool)> {
 }
 
 fn term(raw: &RawPodTerm, own: &str) -> PodTerm {
-    let mut namespaces: BTreeSet<String> = raw.namespaces.iter().cloned().collect();
+    let mut namespaces: BTreeSet<String> = object::order::set(raw.namespaces.iter().cloned());
     if namespaces.is_empty() && raw.namespace_selector.is_null() {
         namespaces.insert(own.to_owned());
     }

@@ -2,6 +2,7 @@
 //!
 //! Chooses only; deletes nothing. <https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/>
 
+use object::order::Order as _;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -97,7 +98,7 @@ impl Preemption<'_> {
                 break;
             }
         }
-        candidates.sort_by(|a, b| a.node.cmp(&b.node));
+        candidates.order_by(|a, b| a.node.cmp(&b.node));
         let none = || explain::available(total, reasons.iter().map(String::as_str));
         candidates.into_iter().min_by_key(Candidate::cost).ok_or_else(none)
     }
@@ -113,7 +114,7 @@ impl Preemption<'_> {
             trial.remove(other);
         }
         trial.fits()?;
-        lower.sort_by(by_importance);
+        lower.order_by(by_importance);
         let (violating, others) = self.by_budget(lower);
         let (mut victims, mut violations) = (Vec::new(), 0);
         for (list, counts) in [(violating, 1), (others, 0)] {
@@ -126,7 +127,7 @@ impl Preemption<'_> {
                 }
             }
         }
-        victims.sort_by(by_importance);
+        victims.order_by(by_importance);
         Ok(Candidate { node: node.name.clone(), victims, violations })
     }
 

@@ -164,7 +164,7 @@ impl Scheduler {
                 let (nomination, said) = self.preempt(api, now, pod, &verdict, prepared.as_deref());
                 let message = explain::unschedulable(&verdict, said.as_deref());
                 // With no node at all, only a node can help.
-                let mut by: BTreeSet<_> = verdict.rejections.iter().map(|(_, r)| r.plugin).collect();
+                let mut by: BTreeSet<_> = object::order::set(verdict.rejections.iter().map(|(_, r)| r.plugin));
                 if by.is_empty() {
                     by.insert(Plugin::NodeUnschedulable);
                 }

@@ -15,6 +15,7 @@ mod managed;
 mod merge;
 pub mod set;
 
+use object::order::Order as _;
 use object::{ApiError, Cause, CauseType, GroupVersionKind, Reason, Result, Time, Value};
 
 use crate::types::Type;
@@ -210,7 +211,7 @@ fn refuse_conflicts(managed: &Managed, changed: &Set) -> Result<()> {
             conflicts.push((entry.shown(), paths));
         }
     }
-    conflicts.sort();
+    conflicts.order();
     let count: usize = conflicts.iter().map(|(_, paths)| paths.len()).sum();
     let message = match conflicts.as_slice() {
         [] => return Ok(()),

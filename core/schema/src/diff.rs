@@ -1,5 +1,6 @@
 //! What changed between two texts, line by line, in the form of `diff -u`, as Go's difflib finds it.
 
+use object::order::Order as _;
 use std::collections::BTreeMap;
 
 /// Lines around a change.
@@ -99,7 +100,7 @@ fn runs(a: &[&str], b: &[&str]) -> Vec<Run> {
             }
         }
     }
-    found.sort_by_key(|run| (run.a, run.b));
+    found.order_by_key(|run| (run.a, run.b));
     found
 }
 

@@ -1,5 +1,6 @@
 //! All resources that are served now, found by path or by kind.
 
+use object::order::Order as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ impl Registry {
             Some(group) => {
                 group.versions.push(gvr.version.clone());
                 if resource.custom.is_some() {
-                    group.versions.sort_by_key(|version| crate::crd::version_order(version));
+                    group.versions.order_by_key(|version| crate::crd::version_order(version));
                 }
             }
             None => {

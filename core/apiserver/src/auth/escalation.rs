@@ -3,6 +3,7 @@
 //!
 //! <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping>
 
+use object::order::Order as _;
 use object::{ApiError, GroupResource, Result, Value};
 
 use super::rbac::{self, GROUP, RoleRef, Rule};
@@ -98,7 +99,7 @@ impl Request<'_> {
             return Ok(());
         }
         let mut lines: Vec<String> = compact(missing).iter().map(describe).collect();
-        lines.sort();
+        lines.order();
         lines.dedup();
         let groups: Vec<String> = self.user.groups.iter().map(|group| format!("{group:?}")).collect();
         let why = format!(

@@ -2,6 +2,7 @@
 //!
 //! <https://kubernetes.io/docs/reference/access-authn-authz/rbac/>
 
+use object::order::Order as _;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -221,7 +222,7 @@ pub fn authorize(api: &ApiServer, user: &UserInfo, wanted: &Attributes<'_>) -> D
             return Decision { allowed: true, reason: format!("RBAC: allowed by {kind} {:?} {of}", grant.binding) };
         }
     }
-    missing.sort();
+    missing.order();
     missing.dedup();
     let reason = match missing.as_slice() {
         [] => String::new(),

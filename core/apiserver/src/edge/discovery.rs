@@ -2,6 +2,7 @@
 //!
 //! <https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api>
 
+use object::order::Order as _;
 use object::{ApiError, Reason, Result, Value, json};
 use schema::{Group, Resource};
 
@@ -94,7 +95,7 @@ impl ApiServer {
             paths.extend(CHECKS.iter().map(|name| format!("/{check}/{name}")));
         }
         paths.extend(["/openapi/v2", "/openapi/v3", "/version"].map(str::to_owned));
-        paths.sort();
+        paths.order();
         paths
     }
 

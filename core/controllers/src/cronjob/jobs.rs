@@ -1,5 +1,6 @@
 //! The Jobs of a CronJob: making them, noticing their ends, and keeping only the last of them.
 
+use object::order::Order as _;
 use std::sync::Arc;
 
 use apiserver::{DeleteOptions, Propagation, gvr};
@@ -147,7 +148,7 @@ impl Work<'_> {
             let Some(limit) = i64_at(self.cron, &["spec", limit]).and_then(|n| usize::try_from(n).ok()) else { continue };
             let mut ended: Vec<&Child> = children.iter().filter(|child| child.end() == Some(end)).collect();
             ended.retain(|child| child.object.meta.deletion_timestamp.is_none());
-            ended.sort_by_key(|child| (str_at(&child.value, &["status", "startTime"]), child.name()));
+            ended.order_by_key(|child| (str_at(&child.value, &["status", "startTime"]), child.name()));
             let surplus = ended.len().saturating_sub(limit);
             for child in ended.into_iter().take(surplus) {
                 delete(cx, self.cron, self.key, child.name())?;

@@ -1,6 +1,7 @@
 //! The hash of a pod template, by which Kubernetes names ReplicaSets (`controller.ComputeHash`): FNV-1a of the template as Go's
 //! debug printer writes it. With the same names, ReplicaSets that another control plane made are found again.
 
+use object::order::Order as _;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
@@ -114,7 +115,7 @@ fn bare(prefix: &str, base: &'static str, value: &Value, out: &mut String) {
         "map[string]string" | "ResourceList" => {
             out.push_str("map[");
             let mut entries: Vec<_> = value.as_object().into_iter().flatten().collect();
-            entries.sort_by_key(|(key, _)| *key);
+            entries.order_by_key(|(key, _)| *key);
             for (i, (key, value)) in entries.into_iter().enumerate() {
                 out.push_str(if i > 0 { " " } else { "" });
                 out.push_str(key);

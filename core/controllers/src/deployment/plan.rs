@@ -1,5 +1,6 @@
 //! A Deployment and its ReplicaSets as one reconciliation sees them.
 
+use object::order::Order as _;
 use std::sync::Arc;
 
 use apiserver::{PatchKind, gvr};
@@ -78,7 +79,7 @@ impl Plan {
                 )?);
             }
         }
-        sets.sort_by(|a, b| age_key(a).cmp(&age_key(b)));
+        sets.order_by(|a, b| age_key(a).cmp(&age_key(b)));
         let replicas = i64_at(&deployment, &["spec", "replicas"]).unwrap_or(0);
         let rolling = |key: &str, up: bool| scaled(at(&deployment, &["spec", "strategy", "rollingUpdate", key]), replicas, up);
         let recreates = str_at(&deployment, &["spec", "strategy", "type"]) == "Recreate";

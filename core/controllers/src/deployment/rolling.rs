@@ -1,6 +1,7 @@
 //! Moving pods from old ReplicaSets to the new one.
 
 use apiserver::{DeleteOptions, gvr};
+use object::order::Order as _;
 use object::value::{i64_at, str_at};
 use object::{GroupResource, Result};
 
@@ -96,7 +97,7 @@ pub fn clean_up(cx: &mut Context<'_>, plan: &mut Plan) -> Result<()> {
     let mut old: Vec<usize> =
         plan.old_sets().into_iter().filter(|i| object::ObjectMeta::of(&plan.sets[*i]).deletion_timestamp.is_none()).collect();
     let surplus = usize::try_from(old.len() as i64 - limit).unwrap_or(0);
-    old.sort_by_key(|i| number(&plan.sets[*i], REVISION).unwrap_or(0));
+    old.order_by_key(|i| number(&plan.sets[*i], REVISION).unwrap_or(0));
     for index in old.into_iter().take(surplus) {
         let set = &plan.sets[index];
         let idle = status_number(set, "replicas") == 0

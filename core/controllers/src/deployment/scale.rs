@@ -1,6 +1,7 @@
 //! A change of size, spread over the ReplicaSets there are, and what a paused Deployment still does.
 
 use object::Result;
+use object::order::Order as _;
 
 use super::plan::{DESIRED, MAX, Plan, number, spec_replicas, status_number};
 use super::{rolling, sets, status};
@@ -64,7 +65,7 @@ fn proportionally(cx: &mut Context<'_>, plan: &mut Plan, mut active: Vec<usize>)
     if to_add > 0 {
         active.reverse();
     }
-    active.sort_by_key(|i| std::cmp::Reverse(spec_replicas(&plan.sets[*i])));
+    active.order_by_key(|i| std::cmp::Reverse(spec_replicas(&plan.sets[*i])));
     let mut added = 0;
     let mut sizes = Vec::new();
     for index in &active {

@@ -118,7 +118,7 @@ impl Indexes {
 
     /// The first indexes that have neither ended nor a pod.
     pub fn pending(&self, active: &[Arc<Object>], most: usize) -> Vec<u32> {
-        let taken: BTreeSet<u32> = active.iter().filter_map(|pod| index_of(pod)).collect();
+        let taken: BTreeSet<u32> = object::order::set(active.iter().filter_map(|pod| index_of(pod)));
         let free = |index: &u32| !taken.contains(index) && !self.completed.contains(index) && !self.failed.contains(index);
         (0..self.total.unwrap_or(0)).filter(free).take(most).collect()
     }

@@ -8,6 +8,7 @@ mod policy;
 mod tracking;
 mod verdict;
 
+use object::order::Order as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -188,7 +189,7 @@ impl JobController {
         let there = active.len() + if waits { terminating } else { 0 };
         if active.len() > wanted {
             let mut ranked: Vec<&Arc<Object>> = active.iter().collect();
-            ranked.sort_by_cached_key(|pod| deletion_rank(pod, 0));
+            ranked.order_by_key(|pod| deletion_rank(pod, 0));
             let surplus = active.len() - wanted;
             for pod in ranked.into_iter().take(surplus) {
                 tracking::drop_pod(cx, work.job, pod)?;

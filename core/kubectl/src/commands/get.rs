@@ -1,5 +1,6 @@
 //! `kubectl get`: tables made by the server, or whole objects; once or watching.
 
+use object::order::Order as _;
 use object::value::{at, list_at, str_at};
 use object::{JsonPath, Value};
 
@@ -127,7 +128,7 @@ async fn objects(k: &Kubectl<'_>, flags: &Flags, selections: &[Selection], form:
 
 fn sort(items: &mut [Value], key: &str, object: impl Fn(&Value) -> &Value) -> Result<()> {
     let path = JsonPath::parse_relaxed(key).map_err(Failure::new)?;
-    items.sort_by_cached_key(|item| {
+    items.order_by_key(|item| {
         let value = path.first(object(item)).map(|v| v.into_owned());
         match value {
             Some(Value::Number(n)) => (n.as_i64().unwrap_or(0), String::new()),

@@ -1,5 +1,6 @@
 //! `kubectl version`, `cluster-info`, `api-resources`, `api-versions`.
 
+use object::order::Order as _;
 use object::value::{list_at, str_at};
 
 use crate::api::query;
@@ -51,7 +52,7 @@ pub(crate) async fn cluster_info(k: &Kubectl<'_>, words: &[String]) -> Result<()
 pub(crate) async fn api_versions(k: &Kubectl<'_>, words: &[String]) -> Result<()> {
     Flags::parse("api-versions", words, &[])?;
     let mut versions = k.discover().await?.versions;
-    versions.sort();
+    versions.order();
     versions.iter().for_each(|v| k.line(v));
     Ok(())
 }
@@ -79,11 +80,11 @@ pub(crate) async fn api_resources(k: &Kubectl<'_>, words: &[String]) -> Result<(
         }
     }
     if flags.text("sort-by") == "name" {
-        found.sort_by(|a, b| a.resource.cmp(&b.resource));
+        found.order_by(|a, b| a.resource.cmp(&b.resource));
     } else if flags.text("sort-by") == "kind" {
-        found.sort_by(|a, b| a.kind.cmp(&b.kind));
+        found.order_by(|a, b| a.kind.cmp(&b.kind));
     } else {
-        found.sort_by(|a, b| (&a.group, &a.resource).cmp(&(&b.group, &b.resource)));
+        found.order_by(|a, b| (&a.group, &a.resource).cmp(&(&b.group, &b.resource)));
     }
     let wide = flags.text("output") == "wide";
     if flags.text("output") == "name" {

@@ -1,5 +1,6 @@
 //! `kubectl scale` and `kubectl rollout`: status, history, undo, restart, pause, resume.
 
+use object::order::Order as _;
 use object::value::{at, bool_at, i64_at, list_at, str_at};
 use object::{LabelSelector, Value, json};
 
@@ -187,7 +188,7 @@ async fn revisions(k: &Kubectl<'_>, target: &Target) -> Result<Vec<(i64, Value)>
         .filter(owned)
         .filter_map(|rs| Some((object::meta::annotation(rs, REVISION)?.parse().ok()?, rs.clone())))
         .collect();
-    out.sort_by_key(|(revision, _)| *revision);
+    out.order_by_key(|(revision, _)| *revision);
     Ok(out)
 }
 

@@ -171,7 +171,7 @@ impl ScriptedRuntime {
 
     fn address(&mut self, pod: &Pod) -> Result<Vec<String>, String> {
         let [a, b, c] = self.network;
-        let taken: BTreeSet<u8> = self.addresses.values().copied().collect();
+        let taken: BTreeSet<u8> = object::order::set(self.addresses.values().copied());
         let free = (2..=254).find(|last| !taken.contains(last));
         let Some(last) = free else { return Err("no address is free in the node's pod range".to_owned()) };
         let last = *self.addresses.entry(pod.uid.clone()).or_insert(last);

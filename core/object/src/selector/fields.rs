@@ -1,5 +1,6 @@
 //! Field selectors: `metadata.name=a,status.phase!=Running`. Which fields a resource knows is the apiserver's business.
 
+use crate::order::Order as _;
 use std::fmt;
 
 /// How a term compares.
@@ -32,7 +33,7 @@ impl FieldSelector {
     /// Reads the text form. `\`, `,` and `=` in values are escaped with `\`. The error is Kubernetes' message.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut parts = split_terms(text);
-        parts.sort_unstable();
+        parts.order();
         let mut terms = Vec::new();
         for part in parts.into_iter().filter(|p| !p.is_empty()) {
             let Some((field, operator, value)) = split_term(part) else {

@@ -129,7 +129,7 @@ impl Spread {
         let value = |node: &NodeInfo| node.labels.get(&constraint.topology_key).cloned();
         let candidates: BTreeSet<String> =
             nodes.iter().filter(|node| self.labelled(node)).filter_map(|node| value(node)).collect();
-        let mut domains: BTreeMap<String, i64> = candidates.into_iter().map(|value| (value, 0)).collect();
+        let mut domains: BTreeMap<String, i64> = object::order::map(candidates.into_iter().map(|value| (value, 0)));
         for node in cache.nodes().filter(|node| self.labelled(node) && included(constraint, pod, node)) {
             if let Some(sum) = node.labels.get(&constraint.topology_key).and_then(|value| domains.get_mut(value)) {
                 *sum += count(constraint, pod, node);

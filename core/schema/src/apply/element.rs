@@ -1,6 +1,7 @@
 //! Path elements: how an item of a list is named in a set of fields, and how Kubernetes prints a path.
 
 use object::Value;
+use object::order::Order as _;
 
 use crate::types::{ListType, Text, Type};
 
@@ -24,7 +25,7 @@ fn of_keys(list: Type<'_>, keys: &[Text], item: &Value) -> Result<String, String
     }
     let item_type = list.items();
     let mut sorted: Vec<&Text> = keys.iter().collect();
-    sorted.sort();
+    sorted.order();
     let mut out = String::from("k:{");
     for key in sorted {
         let given = item.get(key.as_ref()).filter(|v| !v.is_null());

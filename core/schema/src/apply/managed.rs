@@ -1,5 +1,6 @@
 //! `metadata.managedFields`: reading, writing, order, and the bounds on its length.
 
+use object::order::Order as _;
 use object::{Value, json};
 
 use super::set::{Set, is_valid, unite};
@@ -176,7 +177,7 @@ impl Managed {
         }
         let (mut oldest, mut kept): (Vec<Entry>, Vec<Entry>) =
             std::mem::take(&mut self.entries).into_iter().partition(|e| e.operation == "Update");
-        oldest.sort_by(|a, b| (a.seconds(), &a.manager).cmp(&(b.seconds(), &b.manager)));
+        oldest.order_by(|a, b| (a.seconds(), &a.manager).cmp(&(b.seconds(), &b.manager)));
         let mut first_of: Vec<Entry> = Vec::new();
         for entry in oldest {
             let first = first_of.iter_mut().find(|e| e.api_version == entry.api_version);
@@ -201,7 +202,7 @@ impl Managed {
 
     /// The list for the object, in Kubernetes' order: appliers before updaters, then by time and name.
     pub(super) fn encode(mut self) -> Value {
-        self.entries.sort_by_cached_key(|e| {
+        self.entries.order_by_key(|e| {
             (e.operation.clone(), e.seconds(), e.manager.clone(), e.api_version.clone(), e.subresource.clone())
         });
         self.entries.into_iter().map(encode_entry).collect()

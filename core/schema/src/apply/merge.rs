@@ -37,8 +37,8 @@ fn merge_lists(target: Vec<Value>, patch: Vec<Value>, ty: Type<'_>) -> Vec<Value
     let name = |(index, item): (usize, &Value)| element::of_item(ty, item).unwrap_or_else(|_| format!("i:{index}"));
     let left: Vec<String> = target.iter().enumerate().map(name).collect();
     let right: Vec<String> = patch.iter().enumerate().map(name).collect();
-    let on_left: BTreeSet<&str> = left.iter().map(String::as_str).collect();
-    let on_right: BTreeSet<&str> = right.iter().map(String::as_str).collect();
+    let on_left: BTreeSet<&str> = object::order::set(left.iter().map(String::as_str));
+    let on_right: BTreeSet<&str> = object::order::set(right.iter().map(String::as_str));
     let mut shared = right.iter().map(String::as_str).filter(|e| on_left.contains(e)).peekable();
     let mut left_items: BTreeMap<&str, Value> = BTreeMap::new();
     for (element, item) in left.iter().zip(target) {

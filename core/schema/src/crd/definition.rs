@@ -99,7 +99,7 @@ fn versions(causes: &mut Vec<Cause>, spec: &Value) {
             causes.push(Cause::required(format!("spec.versions[{i}].schema.openAPIV3Schema"), ""));
         }
     }
-    let names: std::collections::BTreeSet<String> = versions.iter().map(name).collect();
+    let names: std::collections::BTreeSet<String> = object::order::set(versions.iter().map(name));
     if names.len() != versions.len() {
         causes.push(Cause::invalid_shown("spec.versions", &go_versions(spec), "must contain unique version names"));
     }

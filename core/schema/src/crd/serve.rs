@@ -1,5 +1,6 @@
 //! What a definition makes the API serve.
 
+use object::order::Order as _;
 use std::sync::Arc;
 
 use object::value::{at, list_at, str_at};
@@ -131,7 +132,7 @@ fn deprecation(definition: &Definition<'_>, version: &Value) -> Option<String> {
     let own = str_at(version, &["name"]);
     let mut better: Vec<&str> =
         served.map(|v| str_at(v, &["name"])).filter(|name| version_order(name) < version_order(own)).collect();
-    better.sort_by_key(|name| version_order(name));
+    better.order_by_key(|name| version_order(name));
     let mut warning = format!("{group}/{own} {kind} is deprecated");
     if let Some(better) = better.first() {
         warning += &format!("; use {group}/{better} {kind}");

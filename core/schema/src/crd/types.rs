@@ -1,5 +1,6 @@
 //! A structural schema as nodes of the type graph, for what works on types: server-side apply, documents, tables.
 
+use object::order::Order as _;
 use std::sync::Arc;
 
 use object::Value;
@@ -66,7 +67,7 @@ impl Graph<'_> {
             field.description = below.description.clone().into();
             fields.push(field);
         }
-        fields.sort_by(|a, b| a.name.cmp(&b.name));
+        fields.order_by(|a, b| a.name.cmp(&b.name));
         self.types.add(Node {
             description: schema.description.clone().into(),
             shape: Shape::Struct(fields),

@@ -1,5 +1,6 @@
 //! Lists in a strategic merge patch: items found by merge key or value, and the order of the result.
 
+use object::order::Order as _;
 use object::{ApiError, Result, Value};
 
 use super::{Member, PATCH, go_format, map, new_value, unclassified};
@@ -101,8 +102,8 @@ pub(super) fn ordered(merged: Vec<Value>, patch_order: &[Value], server_order: &
     }
     let (mut of_patch, mut of_server): (Vec<_>, Vec<_>) =
         merged.into_iter().partition(|item| position(patch_order, item, key).is_some());
-    of_patch.sort_by_cached_key(|item| position(patch_order, item, key));
-    of_server.sort_by_cached_key(|item| position(server_order, item, key).unwrap_or(usize::MAX));
+    of_patch.order_by_key(|item| position(patch_order, item, key));
+    of_server.order_by_key(|item| position(server_order, item, key).unwrap_or(usize::MAX));
     let mut out = Vec::with_capacity(of_patch.len() + of_server.len());
     let (mut left, mut right) = (of_server.into_iter().peekable(), of_patch.into_iter().peekable());
     while let (Some(l), Some(r)) = (left.peek(), right.peek()) {

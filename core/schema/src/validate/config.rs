@@ -147,7 +147,7 @@ pub(super) fn limit_range(e: &mut Errors, object: &Value) {
         }
         let amount = |key: &str, name: &str| Quantity::from_json(field(field(limit, key), name));
         let all = ["min", "max", "default", "defaultRequest"].into_iter().filter_map(|key| field(limit, key).as_object());
-        let names: BTreeSet<&str> = all.flat_map(|m| m.keys().map(String::as_str)).collect();
+        let names: BTreeSet<&str> = object::order::set(all.flat_map(|m| m.keys().map(String::as_str)));
         for name in names {
             for (low, high, blamed, message) in ORDER {
                 let (Some(a), Some(b), Some(value)) = (amount(low, name), amount(high, name), amount(blamed, name)) else {

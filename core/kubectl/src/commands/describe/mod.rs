@@ -6,6 +6,7 @@ mod pod;
 mod service;
 mod workload;
 
+use object::order::Order as _;
 use object::value::{at, i64_at, list_at, str_at};
 use object::{Time, Value};
 
@@ -220,7 +221,7 @@ async fn events(k: &Kubectl<'_>, w: &mut Writer, target: &Target) -> Result<()> 
         let first = str_at(e, &["eventTime"]);
         [series, legacy, first].into_iter().find(|t| !t.is_empty()).unwrap_or("").to_owned()
     };
-    events.sort_by_key(|e| last(e));
+    events.order_by_key(|e| last(e));
     w.line(0, "Events:");
     w.line(1, "Type\tReason\tAge\tFrom\tMessage");
     w.line(1, "----\t------\t----\t----\t-------");

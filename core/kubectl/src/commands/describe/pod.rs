@@ -1,5 +1,6 @@
 //! Pods and pod templates.
 
+use object::order::Order as _;
 use object::value::{at, bool_at, list_at, str_at};
 use object::{Map, Value};
 
@@ -156,7 +157,7 @@ fn containers(w: &mut Writer, label: &str, list: &[Value], statuses: Option<&[Va
             w.line(2, "Mounts:");
         }
         let mut sorted: Vec<&Value> = mounts.iter().collect();
-        sorted.sort_by_key(|m| str_at(m, &["mountPath"]).to_owned());
+        sorted.order_by_key(|m| str_at(m, &["mountPath"]).to_owned());
         for mount in sorted {
             let mut flags = vec![if bool_at(mount, &["readOnly"]) { "ro".to_owned() } else { "rw".to_owned() }];
             let sub = str_at(mount, &["subPath"]);
@@ -382,7 +383,7 @@ fn tolerations(w: &mut Writer, indent: &str, list: &[Value]) {
             text
         })
         .collect();
-    texts.sort();
+    texts.order();
     for (i, text) in texts.iter().enumerate() {
         let head = if i == 0 { format!("{indent}Tolerations:\t") } else { format!("{indent}\t") };
         w.line(0, format!("{head}{text}"));
