@@ -104,6 +104,12 @@ struct Up {
     /// Which requests are recorded in the audit log: an audit.k8s.io/v1 Policy.
     #[arg(long, value_name = "FILE", requires = "audit_log_path")]
     audit_policy_file: Option<PathBuf>,
+    /// What of the API is served, as kube-apiserver's option of this name: `group/version=true`, `api/beta=true`.
+    #[arg(long, default_value = "", value_parser = runtime_config)]
+    runtime_config: String,
+    /// What is tried out, as Kubernetes' option of this name: `MutatingAdmissionPolicy=true`.
+    #[arg(long, default_value = "", value_parser = feature_gates)]
+    feature_gates: String,
     /// Where the audit log goes; `-` is standard output.
     #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
     audit_log_path: Option<PathBuf>,
@@ -115,6 +121,14 @@ struct Up {
     audit_log_maxbackup: u32,
     #[command(flatten)]
     limits: Limits,
+}
+
+fn runtime_config(text: &str) -> Result<String, String> {
+    cluster::wire::check_runtime_config(text).map(|()| text.to_owned())
+}
+
+fn feature_gates(text: &str) -> Result<String, String> {
+    cluster::wire::check_feature_gates(text).map(|()| text.to_owned())
 }
 
 /// A file's KubeSchedulerConfiguration as JSON.
@@ -202,6 +216,8 @@ fn up(arguments: Up) -> Result<()> {
         engine: arguments.engine,
         journal: arguments.journal,
         encryption: arguments.encryption_provider_config,
+        runtime_config: arguments.runtime_config,
+        feature_gates: arguments.feature_gates,
         audit: arguments.audit_policy_file.zip(arguments.audit_log_path).map(|(policy, path)| AuditOptions {
             policy,
             path,

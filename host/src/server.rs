@@ -106,6 +106,10 @@ pub struct Options {
     pub scheduler: bool,
     /// The scheduler's configuration as JSON; empty for none.
     pub scheduler_config: String,
+    /// What of the API is served, in kube-apiserver's form.
+    pub runtime_config: String,
+    /// What is tried out, in Kubernetes' form.
+    pub feature_gates: String,
     /// How core runs.
     pub engine: Kind,
     /// Where changes are kept.
@@ -285,6 +289,8 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         controllers: options.controllers.clone(),
         scheduler: options.scheduler,
         scheduler_config: options.scheduler_config.clone(),
+        runtime_config: options.runtime_config.clone(),
+        feature_gates: options.feature_gates.clone(),
         advertise_address: local(api).ip().to_string(),
         advertise_port: api.port(),
         tokens: vec![StaticToken {

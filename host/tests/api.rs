@@ -44,6 +44,8 @@ async fn start(dir: &Dir, journal: JournalKind) -> Result<Server> {
         controllers: vec!["*".to_owned()],
         scheduler: true,
         scheduler_config: String::new(),
+        runtime_config: String::new(),
+        feature_gates: String::new(),
         engine: Kind::Native,
         journal,
         encryption: None,

@@ -41,6 +41,8 @@ async fn start(dir: &Dir) -> Result<Server> {
         controllers: vec!["*".to_owned()],
         scheduler: true,
         scheduler_config: String::new(),
+        runtime_config: String::new(),
+        feature_gates: String::new(),
         engine: Kind::Native,
         journal: JournalKind::Memory,
         encryption: None,

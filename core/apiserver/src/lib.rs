@@ -15,6 +15,7 @@ mod calls;
 mod client;
 mod convert;
 mod edge;
+pub mod features;
 mod flow;
 mod identity;
 pub mod message;
@@ -26,6 +27,8 @@ mod watch;
 mod write;
 
 pub use client::{Client, gvr};
+pub use features::Features;
 pub use identity::UserInfo;
+pub use schema::runtime_config::RuntimeConfig;
 pub use server::{ApiServer, Settings};
 pub use write::{DeleteOptions, PatchKind, Preconditions, Propagation, WriteOptions};

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object::{ApiError, GroupResource, GroupVersionKind, GroupVersionResource, ObjectMeta, Result, Rng, Time, Value};
+use schema::runtime_config::RuntimeConfig;
 use schema::{Registry, Resource};
 use store::{Key, Object, Progress, Store, registry_key};
 
-use crate::admission::webhook::{self, Reinvocation};
+use crate::admission::reinvocation::Reinvocation;
+use crate::admission::webhook;
 use crate::aggregation::{self, Aggregation};
 use crate::audit::Audit;
 use crate::auth::rbac::Bindings;
@@ -17,6 +19,7 @@ use crate::calls::Calls;
 use crate::client::Client;
 use crate::convert::Converted;
 use crate::edge::openapi::Documents;
+use crate::features::Features;
 use crate::flow::{self, FlowControl};
 use crate::identity::UserInfo;
 use crate::message::{Output, Record, StaticToken, StreamId};
@@ -54,6 +57,10 @@ pub struct Settings {
     pub max_requests_inflight: u32,
     /// How many that write.
     pub max_mutating_requests_inflight: u32,
+    /// Which versions and resources are served beside those that are stable, or not.
+    pub runtime_config: RuntimeConfig,
+    /// What is tried out.
+    pub features: Features,
 }
 
 impl Default for Settings {
@@ -72,6 +79,8 @@ impl Default for Settings {
             audit_policy: String::new(),
             max_requests_inflight: 400,
             max_mutating_requests_inflight: 200,
+            runtime_config: RuntimeConfig::default(),
+            features: Features::default(),
         }
     }
 }
@@ -125,7 +134,7 @@ impl ApiServer {
         let mut rng = Rng::new(settings.seed);
         let signer = Signer::new(&settings.service_account_key, &mut rng);
         ApiServer {
-            registry: Registry::builtin(),
+            registry: Registry::configured(&settings.runtime_config),
             store,
             rng,
             outputs: Vec::new(),

@@ -216,7 +216,7 @@ fn objects_and_authorizers() {
         ("authorizer.path('').check('get').allowed()", Err("path must not be empty")),
     ] {
         let program = Program::compile(source, &["self", "authorizer", "Object", "JSONPatch"]).unwrap();
-        let result = program.run(&activation, &mut 10_000).map(|value| value.to_json().unwrap().to_string());
+        let result = program.run(&activation, &mut 1_000_000).map(|value| value.to_json().unwrap().to_string());
         assert_eq!(result.as_deref().map_err(|why| why.0.as_str()), expect, "{source}");
     }
     let unknown = Program::compile("Pod{a: 1}", &["Object"]).unwrap_err();

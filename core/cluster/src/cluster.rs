@@ -134,6 +134,8 @@ impl Parts {
             audit_policy: config.audit_policy.clone(),
             max_requests_inflight: config.max_requests_inflight,
             max_mutating_requests_inflight: config.max_mutating_requests_inflight,
+            runtime_config: apiserver::RuntimeConfig::parse(&config.runtime_config).unwrap_or_default(),
+            features: apiserver::Features::parse(&config.feature_gates).unwrap_or_default(),
         };
         let mut scheduler = scheduler::Settings { seed: config.seed, ..scheduler::Settings::default() };
         if let Ok(profiles) = scheduler_profiles(&config.scheduler_config) {

@@ -12,6 +12,16 @@ pub use apiserver::message::{
     Upstream,
 };
 
+/// Says why this is no `--runtime-config`, if it is none.
+pub fn check_runtime_config(text: &str) -> Result<(), String> {
+    apiserver::RuntimeConfig::parse(text).map(drop)
+}
+
+/// Says why these are no `--feature-gates`, if they are none.
+pub fn check_feature_gates(text: &str) -> Result<(), String> {
+    apiserver::Features::parse(text).map(drop)
+}
+
 /// How this cluster is set up. Sent once, before everything else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -50,6 +60,10 @@ pub struct Config {
     pub max_requests_inflight: u32,
     /// ...and how many that write: `--max-requests-inflight` and `--max-mutating-requests-inflight` of kube-apiserver.
     pub max_mutating_requests_inflight: u32,
+    /// What of the API is served, in the form of kube-apiserver's `--runtime-config`, which [`check_runtime_config`] finds good.
+    pub runtime_config: String,
+    /// What is tried out, in the form of `--feature-gates`, which [`check_feature_gates`] finds good.
+    pub feature_gates: String,
     /// A `KubeSchedulerConfiguration` as JSON; empty for none. What cannot be read is as if it were not there.
     pub scheduler_config: String,
 }
@@ -74,6 +88,8 @@ impl Default for Config {
             audit_policy: String::new(),
             max_requests_inflight: 400,
             max_mutating_requests_inflight: 200,
+            runtime_config: String::new(),
+            feature_gates: String::new(),
             scheduler_config: String::new(),
         }
     }

@@ -27,6 +27,8 @@ pub fn definitions() -> Map<String, Value> {
             MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
             ValidatingWebhookConfiguration,
         }
+        k8s_openapi::api::admissionregistration::v1beta1 { MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding }
+        k8s_openapi::api::admissionregistration::v1alpha1 { MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding }
         k8s_openapi::api::apps::v1 { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet }
         k8s_openapi::api::authentication::v1 { SelfSubjectReview, TokenRequest, TokenReview }
         k8s_openapi::api::authorization::v1 {

@@ -13,6 +13,7 @@ mod element;
 mod fields;
 mod managed;
 mod merge;
+mod mutate;
 pub mod set;
 
 use object::order::Order as _;
@@ -24,6 +25,7 @@ use managed::{Entry, Managed};
 use set::Set;
 
 pub use element::display_path;
+pub use mutate::mutate;
 
 /// Who writes what, and when.
 #[derive(Clone, Copy, Debug)]

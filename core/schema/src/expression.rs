@@ -17,17 +17,20 @@ pub struct Scope {
     pub authorizer: bool,
     /// `variables`, of policies that have some.
     pub variables: bool,
+    /// The types of objects and patches, of mutations.
+    pub patch: bool,
 }
 
 impl Scope {
     /// Everything.
-    pub const ALL: Scope = Scope { params: true, authorizer: true, variables: true };
+    pub const ALL: Scope = Scope { params: true, authorizer: true, variables: true, patch: true };
 }
 
 /// Reads an expression; otherwise says why it cannot be, as Kubernetes' compiler does.
 pub fn compile(source: &str, scope: Scope) -> Result<Program, String> {
-    let Scope { params, authorizer, variables } = scope;
-    let more = [("params", params), ("authorizer", authorizer), ("variables", variables)];
+    let Scope { params, authorizer, variables, patch } = scope;
+    let more =
+        [("params", params), ("authorizer", authorizer), ("variables", variables), ("Object", patch), ("JSONPatch", patch)];
     let more = more.into_iter().filter(|(_, known)| *known).map(|(name, _)| name);
     let names: Vec<&str> = ALWAYS.into_iter().chain(more).collect();
     Program::compile(source, &names).map_err(|why| format!("compilation failed: {why}"))

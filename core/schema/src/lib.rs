@@ -24,6 +24,7 @@ pub mod openapi;
 pub mod protobuf;
 pub mod registry;
 pub mod resource;
+pub mod runtime_config;
 pub mod strategic;
 pub mod table;
 pub mod types;

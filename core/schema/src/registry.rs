@@ -7,6 +7,7 @@ use std::sync::Arc;
 use object::{GroupVersionKind, GroupVersionResource};
 
 use crate::resource::{Group, Resource};
+use crate::runtime_config::RuntimeConfig;
 use crate::types::{Type, Types};
 
 /// The resources of a cluster. A clone is cheap and independent: what is served can be looked up as of a point in time.
@@ -20,9 +21,20 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The built-in kinds of Kubernetes.
+    /// The built-in kinds of Kubernetes that are served where nothing else is said.
     pub fn builtin() -> Self {
-        let (groups, list, builtin) = crate::builtin::load();
+        Registry::configured(&RuntimeConfig::default())
+    }
+
+    /// The built-in kinds of Kubernetes that are served with this configuration.
+    pub fn configured(config: &RuntimeConfig) -> Self {
+        let (mut groups, mut list, builtin) = crate::builtin::load();
+        list.retain(|resource| config.serves(&resource.gvr));
+        for group in &mut groups {
+            let has = |version: &Arc<str>| list.iter().any(|r| r.gvr.group == group.name && r.gvr.version == *version);
+            group.versions.retain(has);
+        }
+        groups.retain(|group| !group.versions.is_empty());
         let builtin_groups = groups.len() as u32;
         let mut registry =
             Registry { groups: Arc::new(groups), resources: Arc::default(), kinds: Arc::default(), builtin, builtin_groups };

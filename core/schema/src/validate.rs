@@ -162,6 +162,8 @@ fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&V
         }
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => policies::validating(e, object),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => policies::validating_binding(e, object),
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => policies::mutating(e, object),
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding") => policies::mutating_binding(e, object),
         _ => {}
     }
 }

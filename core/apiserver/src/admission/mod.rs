@@ -12,6 +12,7 @@ mod pod;
 mod pod_security;
 mod policy;
 pub mod quota;
+pub(crate) mod reinvocation;
 mod request;
 mod runtime_class;
 mod service_account;
@@ -114,7 +115,7 @@ const fn plugin(name: &'static str, mutate: Option<Mutate>, validate: Option<Val
 }
 
 /// The plugins that are on by default, in their order.
-const PLUGINS: [Plugin; 21] = [
+const PLUGINS: [Plugin; 22] = [
     plugin("NamespaceLifecycle", Some(namespace::lifecycle), None),
     plugin("LimitRanger", Some(limit_ranger::mutate), Some(limit_ranger::validate)),
     plugin("ServiceAccount", Some(pod::service_account), Some(service_account::validate)),
@@ -132,6 +133,7 @@ const PLUGINS: [Plugin; 21] = [
     plugin("CertificateSubjectRestriction", None, Some(certificates::subject)),
     plugin("DefaultIngressClass", Some(storage::default_ingress_class), None),
     plugin("PodTopologyLabels", Some(pod::topology_labels), None),
+    plugin("MutatingAdmissionPolicy", Some(policy::mutate), None),
     plugin("MutatingAdmissionWebhook", Some(webhook::mutate), None),
     plugin("ValidatingAdmissionPolicy", None, Some(policy::validate)),
     plugin("ValidatingAdmissionWebhook", None, Some(webhook::validate)),
@@ -184,6 +186,7 @@ pub fn connect(api: &mut ApiServer, write: &Write<'_>, options: &mut Value) -> R
     let attributes =
         Attributes { operation: Operation::Connect, target, name: &target.name, user, old: None, options: options_of };
     api.reinvocation = Default::default();
+    policy::mutate(api, &attributes, options)?;
     webhook::mutate(api, &attributes, options)?;
     policy::validate(api, &attributes, options)?;
     webhook::validate(api, &attributes, options)

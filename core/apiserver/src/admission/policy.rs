@@ -1,11 +1,13 @@
 //! Policies: rules in CEL that a cluster's operators write, put to work by bindings.
 //!
 //! `expressions` knows what expressions see and what they may spend, `params` what a binding gives them; `validating` judges
-//! with them. Webhooks use the same conditions.
+//! with them, `mutating` changes with them. Webhooks use the same conditions.
 //! <https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/>
 
 pub(super) mod expressions;
+mod mutating;
 mod params;
+mod patches;
 mod validating;
 
 use std::collections::BTreeMap;
@@ -16,13 +18,17 @@ use object::{GroupResource, Value};
 use store::{Key, Object};
 
 use crate::server::ApiServer;
+pub use mutating::mutate;
 pub use validating::validate;
 
 const GROUP: &str = "admissionregistration.k8s.io";
 
+/// Bindings of one policy, each with what it states.
+type Bindings = Vec<(Arc<Object>, Value)>;
+
 /// The policies of a kind that are bound, by name, each with its bindings by name.
-fn bound(api: &ApiServer, policies: &str, bindings: &str) -> Vec<(Arc<Object>, Vec<(Arc<Object>, Value)>)> {
-    let mut of_policy: BTreeMap<String, Vec<(Arc<Object>, Value)>> = BTreeMap::new();
+fn bound(api: &ApiServer, policies: &str, bindings: &str) -> Vec<(Arc<Object>, Bindings)> {
+    let mut of_policy: BTreeMap<String, Bindings> = BTreeMap::new();
     for binding in api.store.list(&GroupResource::new(GROUP, bindings), None) {
         let stated = binding.value();
         of_policy.entry(str_at(&stated, &["spec", "policyName"]).to_owned()).or_default().push((binding.clone(), stated));

@@ -1,12 +1,23 @@
-//! A request as webhooks and policies are told of it: `admission.k8s.io/v1` AdmissionRequest, but for the objects.
+//! A request as webhooks and policies are told of it: `admission.k8s.io/v1` AdmissionRequest, but for the objects;
+//! and what is done with an object that they changed.
 
 use object::value::str_at;
-use object::{Value, json};
+use object::{ApiError, Result, Value, json};
 use schema::Resource;
 
 use super::{Attributes, Operation};
+use crate::server::ApiServer;
 
 impl Attributes<'_> {
+    /// An object of `resource`'s version that somebody changed, decoded, defaulted, and in the form that admission works on.
+    pub(super) fn decoded(&self, api: &mut ApiServer, resource: &Resource, changed: Value) -> Result<Value> {
+        let decoded = schema::decode::resource_from_value(resource, changed);
+        let mut changed = decoded.map_err(ApiError::internal)?.object;
+        schema::default::default(resource, &mut changed);
+        let own = &self.target.resource;
+        if own.custom.is_some() { api.in_version_of(own, changed) } else { api.in_storage_version(resource, changed) }
+    }
+
     /// What is told of this request to those who look at it as one on `resource`.
     pub(super) fn described(&self, object: &Value, resource: &Resource) -> Value {
         let (own, target) = (&self.target.resource, self.target);

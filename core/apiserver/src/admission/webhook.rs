@@ -3,7 +3,7 @@
 //! Those that change are asked one after another, those that judge all at once.
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/>
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cel::Compiled;
@@ -13,6 +13,7 @@ use schema::Resource;
 use store::{Object, View};
 
 use super::policy::expressions::{Asker, Subject, hold, read};
+use super::reinvocation::Invoked;
 use super::{Attributes, Operation};
 use crate::message::{Outgoing, Reply};
 use crate::server::ApiServer;
@@ -80,29 +81,6 @@ pub(crate) fn are_configured(api: &ApiServer) -> bool {
     any("mutatingwebhookconfigurations") || any("validatingwebhookconfigurations")
 }
 
-/// Which webhooks have seen the object of a request, for those that want to see it again when others have changed it.
-#[derive(Default)]
-pub(crate) struct Reinvocation {
-    /// This is the second time.
-    again: bool,
-    /// A webhook has changed the object: all of the chain has to look at it again.
-    wanted: bool,
-    /// Webhooks that ran and want to run again if need be.
-    reinvocable: BTreeSet<String>,
-    /// Of these, those after which the object was changed.
-    due: BTreeSet<String>,
-    /// The object as the last webhook left it.
-    output: Value,
-}
-
-impl Reinvocation {
-    /// Whether the chain has to run again; says so once.
-    pub(super) fn begins(&mut self) -> bool {
-        self.again = self.wanted && !self.again;
-        self.again
-    }
-}
-
 /// Asks the webhooks that may change the object; it is null for a deletion.
 pub(super) fn mutate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &mut Value) -> Result<()> {
     // Nobody can lock out those who mend configurations.
@@ -113,14 +91,12 @@ pub(super) fn mutate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &
     if configurations.is_empty() {
         return Ok(());
     }
-    let mut state = std::mem::take(&mut api.reinvocation);
-    if state.again && state.output != *object {
-        let previous = std::mem::take(&mut state.reinvocable);
-        state.due.extend(previous);
-    }
-    let result = mutate_all(api, attributes, object, &configurations, &mut state);
-    state.output = object.clone();
-    api.reinvocation = state;
+    let again = api.reinvocation.again;
+    let mut invoked = std::mem::take(&mut api.reinvocation.webhooks);
+    invoked.begin(again, object);
+    let result = mutate_all(api, attributes, object, &configurations, &mut invoked);
+    invoked.end(object);
+    api.reinvocation.webhooks = invoked;
     result
 }
 
@@ -129,13 +105,13 @@ fn mutate_all(
     attributes: &Attributes<'_>,
     object: &mut Value,
     configurations: &[Arc<Object>],
-    state: &mut Reinvocation,
+    invoked: &mut Invoked,
 ) -> Result<()> {
     for configuration in configurations {
         for hook in &configuration.view::<Hooks>().0 {
             let Some(resource) = hook.wants(api, attributes, object)? else { continue };
             let id = format!("{}/{}", configuration.key.name, hook.name);
-            if state.again && !state.due.remove(&id) {
+            if invoked.skips(api.reinvocation.again, &id) {
                 continue;
             }
             let review = Review::new(api, attributes, object, &resource)?;
@@ -145,12 +121,11 @@ fn mutate_all(
                 Err(why) => return Err(failed(hook, &why)),
             };
             if changed {
-                let previous = std::mem::take(&mut state.reinvocable);
-                state.due.extend(previous);
-                state.wanted = true;
+                invoked.changed();
+                api.reinvocation.want();
             }
             if str_at(&hook.stated, &["reinvocationPolicy"]) == "IfNeeded" {
-                state.reinvocable.insert(id);
+                invoked.may_run_again(id);
             }
         }
     }
@@ -323,15 +298,7 @@ impl Review {
         }
         let mut changed = self.request["object"].clone();
         object::patch::json::apply(&mut changed, &patch).map_err(|why| ApiError::internal(why.message))?;
-        let decoded = schema::decode::resource_from_value(&self.resource, changed);
-        let mut changed = decoded.map_err(ApiError::internal)?.object;
-        schema::default::default(&self.resource, &mut changed);
-        let own = &attributes.target.resource;
-        let changed = if own.custom.is_some() {
-            api.in_version_of(own, changed)?
-        } else {
-            api.in_storage_version(&self.resource, changed)?
-        };
+        let changed = attributes.decoded(api, &self.resource, changed)?;
         if changed == *object {
             return Ok(false);
         }

@@ -243,3 +243,181 @@ fn warnings_and_the_audit_log() {
     assert_eq!(last["annotations"]["p/who"], "by admin");
     assert!(last["annotations"].get("p/none").is_none());
 }
+
+/// A server that has mutating policies.
+fn trying_out() -> Server {
+    let token = StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()] };
+    let settings = Settings {
+        tokens: vec![token],
+        history_limit: 100,
+        runtime_config: wasmkube_apiserver::RuntimeConfig::parse("admissionregistration.k8s.io/v1beta1=true").unwrap(),
+        features: wasmkube_apiserver::Features::parse("MutatingAdmissionPolicy=true").unwrap(),
+        ..Settings::default()
+    };
+    let mut api = ApiServer::new(settings);
+    let now = Time(1_700_000_000_000_000);
+    api.start(now, 0);
+    api.take_outputs();
+    Server { api, now, stream: 0 }
+}
+
+impl Server {
+    /// Puts a mutating policy for Deployments and ConfigMaps to work.
+    fn mutating(&mut self, name: &str, spec: Value) {
+        let group = "/apis/admissionregistration.k8s.io/v1beta1";
+        let rule = |group: &str, resource: &str| json!({"apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": [resource]});
+        let rules = json!([rule("", "configmaps"), rule("apps", "deployments")]);
+        let mut whole = json!({"matchConstraints": {"resourceRules": rules}, "reinvocationPolicy": "Never"});
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let object = |kind: &str, spec: Value| json!({"apiVersion": "admissionregistration.k8s.io/v1beta1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+        let (code, answer) = self.post(&format!("{group}/mutatingadmissionpolicies"), object("MutatingAdmissionPolicy", whole));
+        assert_eq!(code, 201, "{answer}");
+        let bound = object("MutatingAdmissionPolicyBinding", json!({"policyName": name}));
+        assert_eq!(self.post(&format!("{group}/mutatingadmissionpolicybindings"), bound).0, 201);
+    }
+}
+
+fn apply(expression: &str) -> Value {
+    json!({"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}})
+}
+
+fn json_patch(expression: &str) -> Value {
+    json!({"patchType": "JSONPatch", "jsonPatch": {"expression": expression}})
+}
+
+#[test]
+fn mutating_policies_are_off_where_nothing_is_said() {
+    for (mut server, code) in [(Server::new(), 404), (trying_out(), 200)] {
+        assert_eq!(server.get("/apis/admissionregistration.k8s.io/v1beta1/mutatingadmissionpolicies").0, code);
+        let (_, group) = server.get("/apis/admissionregistration.k8s.io");
+        let versions: Vec<&str> = group["versions"].as_array().unwrap().iter().filter_map(|v| v["version"].as_str()).collect();
+        assert_eq!(versions, if code == 200 { vec!["v1", "v1beta1"] } else { vec!["v1"] });
+    }
+}
+
+#[test]
+fn mutating_policies_change_objects() {
+    let many = |patches: &[Value]| json!({"mutations": patches});
+    let deployment = || {
+        let labels = json!({"app": "d"});
+        let pod = json!({"containers": [{"name": "c", "image": "i", "args": ["a"]}]});
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "labels": {"app": "d"}},
+            "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
+        })
+    };
+    let side = "Object{spec: Object.spec{template: Object.spec.template{spec: Object.spec.template.spec{containers: [
+        Object.spec.template.spec.containers{name: 'side', image: 'proxy'}]}}}}";
+    let cases: [(&str, Value, &str, Value); 9] = [
+        ("field", many(&[apply("Object{spec: Object.spec{replicas: 3}}")]), "/spec/replicas", json!(3)),
+        (
+            "map beside what is there",
+            many(&[apply("Object{metadata: Object.metadata{labels: {'tier': string(object.spec.replicas)}}}")]),
+            "/metadata/labels",
+            json!({"app": "d", "tier": "1"}),
+        ),
+        ("list by its keys", many(&[apply(side)]), "/spec/template/spec/containers/1/image", json!("proxy")),
+        ("what is there stays", many(&[apply(side)]), "/spec/template/spec/containers/0/args", json!(["a"])),
+        ("defaults", many(&[apply(side)]), "/spec/template/spec/containers/1/imagePullPolicy", json!("Always")),
+        (
+            "one after another",
+            many(&[
+                apply("Object{spec: Object.spec{replicas: 3}}"),
+                apply("Object{spec: Object.spec{replicas: object.spec.replicas + 1}}"),
+            ]),
+            "/spec/replicas",
+            json!(4),
+        ),
+        (
+            "operations",
+            many(&[json_patch("[JSONPatch{op: 'add', path: '/metadata/labels/' + jsonpatch.escapeKey('a/b'), value: 'x'}]")]),
+            "/metadata/labels",
+            json!({"app": "d", "a/b": "x"}),
+        ),
+        (
+            "a test that fails",
+            many(&[json_patch(
+                "[JSONPatch{op: 'test', path: '/spec/replicas', value: 7}, JSONPatch{op: 'replace', path: '/spec/replicas', value: 8}]",
+            )]),
+            "/spec/replicas",
+            json!(1),
+        ),
+        (
+            "variables and conditions",
+            json!({
+                "variables": [{"name": "n", "expression": "object.spec.replicas + 4"}],
+                "matchConditions": [{"name": "c", "expression": "object.metadata.name == 'd'"}],
+                "mutations": [apply("Object{spec: Object.spec{replicas: variables.n}}")],
+            }),
+            "/spec/replicas",
+            json!(5),
+        ),
+    ];
+    for (name, spec, pointer, expect) in cases {
+        let mut server = trying_out();
+        server.mutating("m", spec);
+        let (code, made) = server.post("/apis/apps/v1/namespaces/default/deployments", deployment());
+        assert_eq!(code, 201, "{name}: {made}");
+        assert_eq!(made.pointer(pointer), Some(&expect), "{name}");
+    }
+}
+
+#[test]
+fn mutations_that_cannot_be() {
+    let denied = "policy 'm' with binding 'm' denied request: ";
+    for (name, mutation, why) in [
+        (
+            "error",
+            apply("Object{metadata: Object.metadata{name: object.nothing}}"),
+            "expression 'Object{metadata: Object.metadata{name: object.nothing}}' resulted in error: no such key: nothing",
+        ),
+        (
+            "types in the wrong place",
+            apply("Object{data: Object.metadata{}}"),
+            "type mismatch: unexpected type name \"Object.metadata\", expected \"Object.data\", which matches field name path from root Object type",
+        ),
+        (
+            "unknown field",
+            apply("Object{nothing: 1}"),
+            "error applying patch: failed to convert patch object to typed object: .nothing: field not declared in schema",
+        ),
+        (
+            "atomic",
+            apply(
+                "Object{metadata: Object.metadata{ownerReferences: [Object.metadata.ownerReferences{uid: 'a'}], managedFields: []}}",
+            ),
+            "error applying patch: invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: .metadata.managedFields, .metadata.ownerReferences[0]",
+        ),
+        (
+            "operation",
+            json_patch("[JSONPatch{op: 'remove', path: '/a/b'}]"),
+            "JSONPath: remove operation does not apply: doc is missing path: \"/a/b\": missing value",
+        ),
+    ] {
+        let mut server = trying_out();
+        server.mutating("m", json!({"mutations": [mutation]}));
+        let (code, answer) = server.post(CONFIGMAPS, configmap("a"));
+        let expect = format!("{denied}{why}");
+        assert_eq!((code, &answer["reason"], &answer["message"]), (403, &json!("Invalid"), &json!(expect)), "{name}");
+        assert_eq!(answer["details"]["causes"], json!([{"message": expect}]), "{name}");
+        let mut server = trying_out();
+        server.mutating("m", json!({"mutations": [mutation], "failurePolicy": "Ignore"}));
+        assert_eq!(server.post(CONFIGMAPS, configmap("a")).0, 201, "{name}, failures ignored");
+    }
+}
+
+#[test]
+fn policies_run_again_if_they_want_to() {
+    let add = |key: &str| {
+        let source = format!("Object{{data: {{'{key}': string(size(object.data))}}}}");
+        json!([apply(&source)])
+    };
+    for (policy, expect) in
+        [("Never", json!({"k": "v", "a": "1", "b": "2"})), ("IfNeeded", json!({"k": "v", "a": "3", "b": "3"}))]
+    {
+        let mut server = trying_out();
+        server.mutating("a", json!({"mutations": add("a"), "reinvocationPolicy": policy}));
+        server.mutating("b", json!({"mutations": add("b"), "reinvocationPolicy": policy}));
+        assert_eq!(server.post(CONFIGMAPS, configmap("x")).1["data"], expect, "{policy}");
+    }
+}

@@ -16,12 +16,33 @@ const MAX_COPIED: usize = 3 * 1024 * 1024;
 
 /// Applies `patch` to `target`. On an error `target` is left half changed: work on a copy.
 pub fn apply(target: &mut Value, patch: &Value) -> Result<()> {
-    let operations = decode(patch)?;
-    let mut copied = 0;
-    for operation in operations {
-        run(target, operation, &mut copied).ok_or_else(does_not_apply)?;
+    match try_apply(target, patch)? {
+        Outcome::Applied => Ok(()),
+        _ => Err(does_not_apply()),
     }
-    Ok(())
+}
+
+/// What a patch came to, for those who may know more than clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<'p> {
+    /// All operations applied.
+    Applied,
+    /// A `test` did not hold.
+    TestFailed,
+    /// This operation does not apply at this path.
+    DoesNotApply(&'p str, &'p str),
+}
+
+/// Like [`apply`], but says more.
+pub fn try_apply<'p>(target: &mut Value, patch: &'p Value) -> Result<Outcome<'p>> {
+    let mut copied = 0;
+    for operation in decode(patch)? {
+        if run(target, operation, &mut copied).is_none() {
+            let text = |field: &str| operation.get(field).and_then(Value::as_str).unwrap_or_default();
+            return Ok(if text("op") == "test" { Outcome::TestFailed } else { Outcome::DoesNotApply(text("op"), text("path")) });
+        }
+    }
+    Ok(Outcome::Applied)
 }
 
 /// Checks the form of a patch and gives its operations.

@@ -14,11 +14,12 @@ pub(super) fn cells(p: &Printer<'_>, group: &str, kind: &str) -> Option<Vec<Valu
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration") => {
             vec![p.name(), p.list(&["webhooks"]).len().into(), p.age()]
         }
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => {
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy" | "MutatingAdmissionPolicy") => {
             let kind = p.at(&["spec", "paramKind"]).map(|k| format!("{}/{}", str_at(k, &["apiVersion"]), str_at(k, &["kind"])));
-            vec![p.name(), p.list(&["spec", "validations"]).len().into(), or_unset(kind), p.age()]
+            let rules = p.list(&["spec", "validations"]).len() + p.list(&["spec", "mutations"]).len();
+            vec![p.name(), rules.into(), or_unset(kind), p.age()]
         }
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => {
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding") => {
             let parameters = p.at(&["spec", "paramRef"]).map(|r| {
                 let name = if str_at(r, &["name"]).is_empty() { "*" } else { str_at(r, &["name"]) };
                 match str_at(r, &["namespace"]) {

@@ -88,7 +88,7 @@ fn head(e: &mut Errors, spec: &Value, path: &Path<'_>) -> Scope {
     webhooks::conditions(e, field(spec, "matchConditions"), !kind.is_null(), &path.child("matchConditions"));
     let list = path.child("variables");
     let variables = items(field(spec, "variables"));
-    let scope = Scope { params: !kind.is_null(), authorizer: true, variables: !variables.is_empty() };
+    let scope = Scope { params: !kind.is_null(), authorizer: true, variables: !variables.is_empty(), patch: false };
     for (i, stated) in variables.iter().enumerate() {
         variable(e, stated, scope, &list.index(i));
     }
@@ -266,6 +266,62 @@ fn binding_head(e: &mut Errors, spec: &Value, path: &Path<'_>) {
     }
     let action = field(reference, "parameterNotFoundAction");
     e.one_of(&path.child("parameterNotFoundAction"), action, &["Deny", "Allow"]);
+}
+
+/// `ValidateMutatingAdmissionPolicy`.
+pub(super) fn mutating(e: &mut Errors, object: &Value) {
+    let (spec, path) = (field(object, "spec"), Path::root("spec"));
+    let scope = Scope { patch: true, ..head(e, spec, &path) };
+    let constraints = path.child("matchConstraints");
+    operations(e, field(spec, "matchConstraints"), &constraints);
+    let (mutations, list) = (items(field(spec, "mutations")), path.child("mutations"));
+    if mutations.is_empty() {
+        e.required(&list, "mutations must contain at least one item");
+    }
+    for (i, stated) in mutations.iter().enumerate() {
+        mutation(e, stated, scope, &list.index(i));
+    }
+    e.one_of(&path.child("reinvocationPolicy"), field(spec, "reinvocationPolicy"), &["IfNeeded", "Never"]);
+}
+
+/// What is deleted cannot be changed.
+fn operations(e: &mut Errors, wanted: &Value, path: &Path<'_>) {
+    let rules = path.child("resourceRules");
+    for operation in items(field(wanted, "resourceRules")).iter().flat_map(|rule| items(field(rule, "operations"))) {
+        e.one_of_if_any(&rules.child("operations"), operation, &["*", "CONNECT", "CREATE", "UPDATE"]);
+    }
+}
+
+fn mutation(e: &mut Errors, mutation: &Value, scope: Scope, path: &Path<'_>) {
+    let kinds = [("ApplyConfiguration", "applyConfiguration"), ("JSONPatch", "jsonPatch")];
+    let stated = field(mutation, "patchType");
+    let Some((kind, own)) = kinds.into_iter().find(|(kind, _)| *kind == text(stated)) else {
+        return e.one_of(&path.child("patchType"), stated, &kinds.map(|(kind, _)| kind));
+    };
+    let (patch, at) = (field(mutation, own), path.child(own));
+    if patch.is_null() {
+        e.required(&at, &format!("must be specified when patchType is {kind}"));
+    } else {
+        match text(field(patch, "expression")).trim() {
+            "" => e.required(&at.child("expression"), ""),
+            source => webhooks::expression(e, source, scope, &at.child("expression")),
+        }
+    }
+    for (_, other) in kinds.into_iter().filter(|(_, key)| *key != own && !field(mutation, key).is_null()) {
+        let shown = format!("{{{other}}}");
+        e.invalid(&path.child(other), &shown.into(), &format!("must not be specified when patchType is {kind}"));
+    }
+}
+
+/// `ValidateMutatingAdmissionPolicyBinding`.
+pub(super) fn mutating_binding(e: &mut Errors, object: &Value) {
+    let (spec, path) = (field(object, "spec"), Path::root("spec"));
+    binding_head(e, spec, &path);
+    let (resources, at) = (field(spec, "matchResources"), path.child("matchResources"));
+    if !resources.is_null() {
+        match_resources(e, resources, &at);
+        operations(e, resources, &at);
+    }
 }
 
 /// `ValidateValidatingAdmissionPolicyStatusUpdate`.
