@@ -161,7 +161,7 @@ fn reserve(api: &ApiServer, service: &Value, asked: &str) -> Result<()> {
 fn node_ports(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> Result<()> {
     // What the Service has already is its own; what it gets now it cannot get twice.
     let own: BTreeSet<i64> = object::order::set(old.into_iter().flat_map(allocation::ports_of));
-    let mut used: BTreeSet<i64> = object::order::set(i64_at(service, &["spec", "healthCheckNodePort"]).into_iter());
+    let mut used: BTreeSet<i64> = object::order::set(i64_at(service, &["spec", "healthCheckNodePort"]));
     // A load balancer may do without ports on the nodes.
     let optional = str_at(service, &["spec", "type"]) == "LoadBalancer"
         && at(service, &["spec", "allocateLoadBalancerNodePorts"]) == Some(&Value::Bool(false));
