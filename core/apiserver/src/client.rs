@@ -92,7 +92,7 @@ impl<'a> Client<'a> {
     }
 
     /// The same, as another field manager; what it applies it takes from others.
-    pub(crate) fn managed_by(self, manager: &'static str) -> Self {
+    pub fn managed_by(self, manager: &'static str) -> Self {
         Client { manager: Some(manager), ..self }
     }
 

@@ -9,8 +9,9 @@ use crate::context::Context;
 use crate::index::Index;
 use crate::queue::WorkQueue;
 use crate::{
-    cronjob, daemonset, deployment, disruption, endpoints, garbage, job, namespace, node, policy_status, protection, quota,
-    replicaset, root_ca, service_account, service_cidr, statefulset, token, ttl_after_finished, volume_binder,
+    cluster_role_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, job, namespace, node,
+    policy_status, protection, quota, replicaset, root_ca, service_account, service_cidr, statefulset, token, ttl_after_finished,
+    volume_binder,
 };
 
 /// What the controllers must be told.
@@ -93,6 +94,7 @@ fn all() -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("validatingadmissionpolicy-status-controller", Box::new(policy_status::PolicyStatusController)),
         ("persistentvolumeclaim-protection-controller", Box::new(protection::PvcProtectionController)),
         ("persistentvolume-protection-controller", Box::new(protection::PvProtectionController)),
+        ("clusterrole-aggregation-controller", Box::new(cluster_role_aggregation::ClusterRoleAggregation)),
         ("service-cidr-controller", Box::new(service_cidr::ServiceCidrController)),
         ("persistentvolume-binder-controller", Box::new(volume_binder::VolumeBinder)),
         ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),

@@ -163,6 +163,33 @@ fn a_range_of_addresses_stays_while_services_need_it() {
     assert!(ready(&mut world).is_none(), "nothing needs the range");
 }
 
+/// <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#aggregated-clusterroles>
+#[test]
+fn a_role_is_made_of_those_it_selects() {
+    let mut world = World::new();
+    let roles = gvr("rbac.authorization.k8s.io", "v1", "clusterroles");
+    let rule = |resource: &str| json!({"apiGroups": [""], "resources": [resource], "verbs": ["get"]});
+    let role = |name: &str, labels: Value, rules: Value| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": name, "labels": labels}, "rules": rules})
+    };
+    let mut monitoring = role("monitoring", json!({}), json!([]));
+    monitoring["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {"to-monitoring": "true"}}]});
+    world.create(&roles, monitoring);
+    world.create(&roles, role("b", json!({"to-monitoring": "true"}), json!([rule("pods"), rule("services")])));
+    world.create(&roles, role("a", json!({"to-monitoring": "true"}), json!([rule("endpoints"), rule("pods")])));
+    world.create(&roles, role("c", json!({}), json!([rule("secrets")])));
+    world.settle();
+    let rules = |world: &mut World| world.get(&roles, "", "monitoring").expect("the role")["rules"].clone();
+    assert_eq!(rules(&mut world), json!([rule("endpoints"), rule("pods"), rule("services")]), "by name, each rule once");
+    world.delete(&roles, "", "a", &DeleteOptions::default());
+    assert_eq!(rules(&mut world), json!([rule("pods"), rule("services")]));
+    let made = world.get(&roles, "", "monitoring").expect("the role");
+    let managers: Vec<&str> =
+        made["metadata"]["managedFields"].as_array().unwrap().iter().filter_map(|m| m["manager"].as_str()).collect();
+    assert!(managers.contains(&"clusterrole-aggregation-controller"), "{managers:?}");
+}
+
 fn base64_text(value: &Value) -> String {
     use base64::Engine as _;
     let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap_or_default()).expect("it is base64");
