@@ -83,6 +83,12 @@ struct Up {
     /// Addresses of Services, as kube-apiserver's option of this name.
     #[arg(long, default_value_t)]
     service_cluster_ip_range: ServiceCidr,
+    /// Ports that Services get on every node, as kube-apiserver's option of this name.
+    #[arg(long, default_value = "30000-32767", value_parser = port_range)]
+    service_node_port_range: (u16, u16),
+    /// Bearer tokens and whose they are, as kube-apiserver's option of this name: lines of token,user,uid,"group1,group2".
+    #[arg(long, value_name = "FILE")]
+    token_auth_file: Option<PathBuf>,
     /// Controllers to run, in kube-controller-manager's form: `*` all, `foo` this one, `-foo` not this one.
     #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true)]
     controllers: Vec<String>,
@@ -129,6 +135,15 @@ fn runtime_config(text: &str) -> Result<String, String> {
 
 fn feature_gates(text: &str) -> Result<String, String> {
     cluster::wire::check_feature_gates(text).map(|()| text.to_owned())
+}
+
+/// `30000-32767`.
+fn port_range(text: &str) -> Result<(u16, u16), String> {
+    let (first, last) = text.split_once('-').ok_or("two ports are needed, as in 30000-32767")?;
+    let port =
+        |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| format!("{text:?} is not a port"));
+    let (first, last) = (port(first)?, port(last)?);
+    if first > last { Err(format!("{first} is greater than {last}")) } else { Ok((first, last)) }
 }
 
 /// A file's KubeSchedulerConfiguration as JSON.
@@ -208,6 +223,8 @@ fn up(arguments: Up) -> Result<()> {
         port: arguments.port,
         web_port: Some(arguments.web_port),
         service_cidr: arguments.service_cluster_ip_range,
+        service_node_ports: arguments.service_node_port_range,
+        token_auth_file: arguments.token_auth_file,
         simulated_nodes: arguments.simulated_nodes,
         node: (!arguments.control_plane_only).then(|| NODE.to_owned()),
         controllers: arguments.controllers,

@@ -20,3 +20,4 @@ pub mod pki;
 pub mod playground;
 pub mod server;
 pub mod streams;
+mod tokens;

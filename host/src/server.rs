@@ -24,7 +24,7 @@ use crate::limits::Limits;
 use crate::node::{self, NodeConfig};
 use crate::pki::{self, Pki};
 use crate::streams::{STREAM_BUFFER, Streams};
-use crate::{kubeconfig, playground};
+use crate::{kubeconfig, playground, tokens};
 
 /// How long the node agent may take to end its containers.
 const NODE_END: Duration = Duration::from_secs(10);
@@ -96,6 +96,10 @@ pub struct Options {
     pub web_port: Option<u16>,
     /// Addresses of Services.
     pub service_cidr: ServiceCidr,
+    /// First and last of the ports that Services get on every node.
+    pub service_node_ports: (u16, u16),
+    /// Bearer tokens, in kube-apiserver's form.
+    pub token_auth_file: Option<PathBuf>,
     /// Further nodes on the scripted runtime.
     pub simulated_nodes: u32,
     /// Name of the node this host runs; `None` for a control plane without one.
@@ -293,20 +297,29 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         feature_gates: options.feature_gates.clone(),
         advertise_address: local(api).ip().to_string(),
         advertise_port: api.port(),
-        tokens: vec![StaticToken {
-            token: admin_token(&options.data_dir.join("token"))?,
-            user: "kubernetes-admin".to_owned(),
-            groups: vec!["system:masters".to_owned()],
-        }],
+        tokens: tokens(options)?,
         service_account_key: pki.service_account_key()?,
         root_ca: pki.authority().to_owned(),
         front_proxy_ca: pki.front_proxy_authority()?,
         service_cidr: options.service_cidr.to_string(),
+        service_node_ports: options.service_node_ports,
         max_requests_inflight: options.limits.max_requests_inflight,
         max_mutating_requests_inflight: options.limits.max_mutating_requests_inflight,
         audit_policy: options.audit.as_ref().map(AuditOptions::policy).transpose()?.unwrap_or_default(),
         ..Config::default()
     })
+}
+
+/// Those of the file that was named, and the administrator's.
+fn tokens(options: &Options) -> Result<Vec<StaticToken>> {
+    let mut tokens = options.token_auth_file.as_deref().map(tokens::read).transpose()?.unwrap_or_default();
+    tokens.push(StaticToken {
+        token: admin_token(&options.data_dir.join("token"))?,
+        user: "kubernetes-admin".to_owned(),
+        uid: String::new(),
+        groups: vec!["system:masters".to_owned()],
+    });
+    Ok(tokens)
 }
 
 /// The administrator's bearer token, for tools that take no certificate; made at first start.

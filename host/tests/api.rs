@@ -39,6 +39,8 @@ async fn start(dir: &Dir, journal: JournalKind) -> Result<Server> {
         port: 0,
         web_port: Some(0),
         service_cidr: ServiceCidr::default(),
+        service_node_ports: (30000, 32767),
+        token_auth_file: None,
         simulated_nodes: 0,
         node: None,
         controllers: vec!["*".to_owned()],

@@ -36,6 +36,8 @@ async fn start(dir: &Dir) -> Result<Server> {
         port: 0,
         web_port: None,
         service_cidr: ServiceCidr::default(),
+        service_node_ports: (30000, 32767),
+        token_auth_file: None,
         simulated_nodes: 0,
         node: None,
         controllers: vec!["*".to_owned()],

@@ -99,7 +99,7 @@ pub fn bearer(api: &ApiServer, token: &str) -> Option<UserInfo> {
     let known = api.settings.tokens.iter().find(|known| same_bytes(&known.token, token));
     if let Some(known) = known {
         let groups: Vec<&str> = known.groups.iter().map(String::as_str).collect();
-        return Some(UserInfo::new(&known.user, &groups));
+        return Some(UserInfo { uid: known.uid.clone(), ..UserInfo::new(&known.user, &groups) });
     }
     let audiences = [api.settings.service_account_issuer.clone()];
     match token::authenticate(api, token, &audiences) {
@@ -234,8 +234,13 @@ mod tests {
     #[test]
     fn who_asks() {
         let tokens = vec![
-            StaticToken { token: "secret".into(), user: "admin".into(), groups: vec!["system:masters".into()] },
-            StaticToken { token: "other".into(), user: "joe".into(), groups: Vec::new() },
+            StaticToken {
+                token: "secret".into(),
+                user: "admin".into(),
+                groups: vec!["system:masters".into()],
+                ..StaticToken::default()
+            },
+            StaticToken { token: "other".into(), user: "joe".into(), groups: Vec::new(), ..StaticToken::default() },
         ];
         let api = ApiServer::new(Settings { tokens, ..Settings::default() });
         let ask = |headers: &[(&str, &str)]| {

@@ -15,6 +15,8 @@ pub struct StaticToken {
     pub token: String,
     /// User name.
     pub user: String,
+    /// The user's uid; may be empty.
+    pub uid: String,
     /// The user's groups.
     pub groups: Vec<String>,
 }

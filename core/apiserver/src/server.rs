@@ -35,6 +35,8 @@ pub struct Settings {
     pub seed: u64,
     /// Addresses of Services.
     pub service_cidr: String,
+    /// First and last of the ports that Services get on every node.
+    pub service_node_ports: (u16, u16),
     /// Bearer tokens.
     pub tokens: Vec<StaticToken>,
     /// The key that signs tokens of service accounts, as PKCS#8; without one it follows from the seed.
@@ -68,6 +70,7 @@ impl Default for Settings {
         Settings {
             seed: 0,
             service_cidr: "10.96.0.0/16".to_owned(),
+            service_node_ports: (30000, 32767),
             tokens: Vec::new(),
             service_account_key: Vec::new(),
             service_account_issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),

@@ -123,6 +123,7 @@ impl Parts {
         let settings = Settings {
             seed: config.seed,
             service_cidr: config.service_cidr.clone(),
+            service_node_ports: config.service_node_ports,
             tokens: config.tokens.clone(),
             service_account_key: config.service_account_key.clone(),
             service_account_issuer: format!("https://kubernetes.default.svc.{}", config.cluster_domain),

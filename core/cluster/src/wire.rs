@@ -30,6 +30,8 @@ pub struct Config {
     pub seed: u64,
     /// Addresses of Services, as a CIDR. Kubernetes' default is `10.96.0.0/16` with kubeadm.
     pub service_cidr: String,
+    /// First and last of the ports that Services get on every node: `--service-node-port-range`.
+    pub service_node_ports: (u16, u16),
     /// Addresses of pods on simulated nodes; each node gets a /24 of it.
     pub cluster_cidr: String,
     /// DNS domain of the cluster.
@@ -73,6 +75,7 @@ impl Default for Config {
         Config {
             seed: 0,
             service_cidr: "10.96.0.0/16".to_owned(),
+            service_node_ports: (30000, 32767),
             cluster_cidr: "10.244.0.0/16".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
             simulated_nodes: 0,

@@ -17,7 +17,12 @@ const THINGS: &str = "/apis/fuzz.example.com/v1/namespaces/default/things";
 
 impl Default for Server {
     fn default() -> Self {
-        let token = StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()] };
+        let token = StaticToken {
+            token: "t".into(),
+            user: "admin".into(),
+            groups: vec!["system:masters".into()],
+            ..StaticToken::default()
+        };
         let mut api = ApiServer::new(Settings { tokens: vec![token], ..Settings::default() });
         api.start(Time::from_secs(1_800_000_000), 0);
         let mut server = Server { api, stream: 0, accepted: 0 };

@@ -2,7 +2,7 @@
 //!
 //! <https://kubernetes.io/docs/concepts/services-networking/cluster-ip-allocation/>
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use object::value::{self, at, i64_at, list_at, str_at};
@@ -10,9 +10,6 @@ use object::{ApiError, Cause, GroupVersionKind, Result, Value, json};
 
 use super::allocation;
 use crate::server::ApiServer;
-
-/// Kubernetes' default `--service-node-port-range`.
-const NODE_PORTS: std::ops::RangeInclusive<i64> = 30000..=32767;
 
 /// Gives a Service what its type needs. `old` is the Service before an update.
 pub fn allocate(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> Result<()> {
@@ -133,9 +130,10 @@ fn health_check_port(api: &mut ApiServer, service: &mut Value) {
 
 /// A free port of the range that is not among those `drawn` before.
 fn draw_port(api: &mut ApiServer, drawn: &BTreeSet<i64>) -> Option<i64> {
-    let span = NODE_PORTS.end() - NODE_PORTS.start() + 1;
+    let (first, last) = api.settings.service_node_ports;
+    let (first, span) = (i64::from(first), i64::from(last) - i64::from(first) + 1);
     let start = api.rng.below(span.unsigned_abs()) as i64;
-    let mut all = (0..span).map(|k| NODE_PORTS.start() + (start + k) % span);
+    let mut all = (0..span).map(|k| first + (start + k) % span);
     all.find(|port| !api.node_ports.is_taken(*port) && !drawn.contains(port))
 }
 
@@ -167,34 +165,44 @@ fn node_ports(api: &mut ApiServer, old: Option<&Value>, service: &mut Value) -> 
         && at(service, &["spec", "allocateLoadBalancerNodePorts"]) == Some(&Value::Bool(false));
     let mut ports = list_at(service, &["spec", "ports"]).to_vec();
     let before: Vec<Value> = old.map(|o| list_at(o, &["spec", "ports"]).to_vec()).unwrap_or_default();
+    // One port of the Service with two protocols has one port on the nodes.
+    let mut by_port: BTreeMap<i64, i64> = BTreeMap::new();
     for (i, port) in ports.iter_mut().enumerate() {
         let kept = before
             .iter()
             .find(|b| ["port", "protocol"].iter().all(|k| b.get(k) == port.get(k)))
             .and_then(|b| i64_at(b, &["nodePort"]));
-        let number = match i64_at(port, &["nodePort"]).filter(|n| *n != 0).or(kept) {
-            Some(asked) => {
-                let why = if !NODE_PORTS.contains(&asked) {
-                    "provided port is not in the valid range. The range of valid ports is 30000-32767"
-                } else if used.contains(&asked) || (api.node_ports.is_taken(asked) && !own.contains(&asked)) {
-                    "provided port is already allocated"
-                } else {
-                    ""
-                };
-                if !why.is_empty() {
-                    return Err(invalid(service, Cause::invalid(format!("spec.ports[{i}].nodePort"), &json!(asked), why)));
+        let asked = i64_at(port, &["nodePort"]).filter(|n| *n != 0).or(kept);
+        let of_port = i64_at(port, &["port"]).unwrap_or(0);
+        let shared = by_port.get(&of_port).copied().filter(|shared| asked.is_none_or(|asked| asked == *shared));
+        let number = match (shared, asked) {
+            (Some(shared), _) => shared,
+            (None, Some(asked)) => {
+                if let Some(why) = port_fault(api, asked, &own, &used) {
+                    return Err(invalid(service, Cause::invalid(format!("spec.ports[{i}].nodePort"), &json!(asked), &why)));
                 }
                 asked
             }
-            None if optional => continue,
-            None => {
+            (None, None) if optional => continue,
+            (None, None) => {
                 let drawn = draw_port(api, &used);
                 drawn.ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?
             }
         };
         used.insert(number);
+        by_port.insert(of_port, number);
         value::set(port, &["nodePort"], number);
     }
     value::set(service, &["spec", "ports"], ports);
     Ok(())
+}
+
+/// Why a Service cannot have this port on the nodes, if it cannot.
+fn port_fault(api: &ApiServer, port: i64, own: &BTreeSet<i64>, used: &BTreeSet<i64>) -> Option<String> {
+    let (first, last) = api.settings.service_node_ports;
+    if !(i64::from(first)..=i64::from(last)).contains(&port) {
+        return Some(format!("provided port is not in the valid range. The range of valid ports is {first}-{last}"));
+    }
+    let taken = used.contains(&port) || (api.node_ports.is_taken(port) && !own.contains(&port));
+    taken.then(|| "provided port is already allocated".to_owned())
 }

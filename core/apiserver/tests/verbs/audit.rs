@@ -10,6 +10,7 @@ fn server(rules: &str) -> Server {
     let token = |token: &str, user: &str, groups: &[&str]| StaticToken {
         token: token.into(),
         user: user.into(),
+        uid: String::new(),
         groups: groups.iter().map(|g| (*g).to_owned()).collect(),
     };
     let tokens = vec![token("t", "admin", &["system:masters"])];

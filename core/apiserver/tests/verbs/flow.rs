@@ -9,7 +9,8 @@ use crate::{CONFIGMAPS, Server, configmap};
 /// A server where the group `testers` may do everything but is not exempt from waiting.
 fn server(seats: u32) -> Server {
     let mut server = Server::new();
-    let token = StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()] };
+    let token =
+        StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()], ..StaticToken::default() };
     server.api = ApiServer::new(Settings {
         tokens: vec![token],
         max_requests_inflight: seats,

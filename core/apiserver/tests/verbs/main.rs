@@ -35,7 +35,12 @@ type Answer = (u16, Value);
 
 impl Server {
     fn new() -> Self {
-        let token = StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()] };
+        let token = StaticToken {
+            token: "t".into(),
+            user: "admin".into(),
+            groups: vec!["system:masters".into()],
+            ..StaticToken::default()
+        };
         let mut api = ApiServer::new(Settings { tokens: vec![token], history_limit: 100, ..Settings::default() });
         let now = Time(1_700_000_000_000_000);
         api.start(now, 0);

@@ -212,7 +212,8 @@ fn budgets_end() {
 
 #[test]
 fn warnings_and_the_audit_log() {
-    let token = StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()] };
+    let token =
+        StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()], ..StaticToken::default() };
     let audit_policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n".to_owned();
     let mut api = ApiServer::new(Settings { tokens: vec![token], history_limit: 100, audit_policy, ..Settings::default() });
     let now = Time(1_700_000_000_000_000);
@@ -246,7 +247,8 @@ fn warnings_and_the_audit_log() {
 
 /// A server that has mutating policies.
 fn trying_out() -> Server {
-    let token = StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()] };
+    let token =
+        StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()], ..StaticToken::default() };
     let settings = Settings {
         tokens: vec![token],
         history_limit: 100,
