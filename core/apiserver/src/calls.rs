@@ -5,14 +5,15 @@
 //! hand and with the same random numbers. If the cluster has changed meanwhile it may ask something else, as Kubernetes does
 //! when a write has to be tried again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use object::{ApiError, Reason, Result, Rng, Time};
 use sha2::{Digest as _, Sha256};
+use store::Progress;
 
 use crate::aggregation;
 use crate::client::Deferred;
-use crate::edge::Incoming;
+use crate::edge::{Incoming, deadline};
 use crate::message::{CallId, Outgoing, Output, Reply, StreamId};
 use crate::server::ApiServer;
 use crate::watch::HeldKey;
@@ -20,7 +21,7 @@ use crate::watch::HeldKey;
 /// How much work may wait at once. Requests from outside are held to fewer by the seats of flow control.
 const MAX_PARKED: usize = 1024;
 
-/// How long a request may take in all: `--request-timeout` of kube-apiserver.
+/// How long work of the control plane may take in all.
 const REQUEST_SECONDS: u64 = 60;
 
 /// How many refusals of controllers' writes are kept until they ask again.
@@ -59,6 +60,16 @@ struct Parked {
     missing: u32,
 }
 
+impl Parked {
+    /// When nobody waits for it any more.
+    fn deadline(&self) -> Time {
+        match &self.work {
+            Work::Request(incoming) => incoming.deadline,
+            Work::Write(_) | Work::Events(_) | Work::Probe(_) => self.began.plus_secs(REQUEST_SECONDS),
+        }
+    }
+}
+
 /// All calls that are under way, and who waits for them.
 #[derive(Default)]
 pub(crate) struct Calls {
@@ -68,6 +79,8 @@ pub(crate) struct Calls {
     /// What that request wants to know before it can go on.
     wanted: BTreeMap<Digest, Outgoing>,
     parked: BTreeMap<u64, Parked>,
+    /// When each of them has waited too long; those that wait no more may still be named.
+    deadlines: BTreeSet<(Time, u64)>,
     /// Whose question a call is, and which.
     asked: BTreeMap<CallId, (u64, Digest)>,
     /// What came of writes of the control plane that were refused after they had waited.
@@ -94,12 +107,6 @@ impl Calls {
     pub(crate) fn closed(&mut self, stream: StreamId) {
         self.parked.retain(|_, parked| !matches!(&parked.work, Work::Request(incoming) if incoming.request.stream == stream));
     }
-}
-
-/// The answer to a request that took too long.
-fn timeout() -> Box<ApiError> {
-    let why = "Timeout: request did not complete within requested timeout - context deadline exceeded";
-    ApiError::new(504, Reason::Timeout, why)
 }
 
 fn too_many() -> Box<ApiError> {
@@ -148,8 +155,9 @@ impl ApiServer {
         if self.calls.parked.len() >= MAX_PARKED {
             return self.give_up(parked.work, too_many());
         }
-        if parked.began.plus_secs(REQUEST_SECONDS) <= self.now {
-            return self.give_up(parked.work, timeout());
+        let deadline = parked.deadline();
+        if deadline <= self.now {
+            return self.give_up_late(parked.work);
         }
         self.calls.last += 1;
         let id = self.calls.last;
@@ -160,6 +168,7 @@ impl ApiServer {
             self.outputs.push(Output::Call { call, outgoing });
             parked.missing += 1;
         }
+        self.calls.deadlines.insert((deadline, id));
         self.calls.parked.insert(id, parked);
     }
 
@@ -183,6 +192,25 @@ impl ApiServer {
         if let Some(work) = waits {
             self.wait(Parked { work, answers, ..parked });
         }
+    }
+
+    /// Gives up what has waited too long.
+    pub(crate) fn calls_exceeded(&mut self, now: Time) -> Progress {
+        while let Some((deadline, id)) = self.calls.deadlines.first().copied() {
+            match self.calls.parked.get(&id) {
+                Some(_) if deadline > now => return Progress { more: false, wake_at: Some(deadline) },
+                Some(_) | None => drop(self.calls.deadlines.pop_first()),
+            }
+            if let Some(parked) = self.calls.parked.remove(&id) {
+                self.give_up_late(parked.work);
+            }
+        }
+        Progress::default()
+    }
+
+    fn give_up_late(&mut self, work: Work) {
+        let changes = !matches!(&work, Work::Request(incoming) if !incoming.asked.changes());
+        self.give_up(work, deadline::exceeded(changes));
     }
 
     fn give_up(&mut self, work: Work, error: Box<ApiError>) {

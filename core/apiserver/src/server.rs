@@ -63,6 +63,10 @@ pub struct Settings {
     pub runtime_config: RuntimeConfig,
     /// What is tried out.
     pub features: Features,
+    /// How long a request may take that does not go on by itself.
+    pub request_timeout_seconds: u32,
+    /// How long a watch goes on at least that does not say how long; twice that at most.
+    pub min_request_timeout_seconds: u32,
 }
 
 impl Default for Settings {
@@ -84,6 +88,8 @@ impl Default for Settings {
             max_mutating_requests_inflight: 200,
             runtime_config: RuntimeConfig::default(),
             features: Features::default(),
+            request_timeout_seconds: 60,
+            min_request_timeout_seconds: 1800,
         }
     }
 }
@@ -150,7 +156,7 @@ impl ApiServer {
             reinvocation: Reinvocation::default(),
             metrics: Metrics::default(),
             audit: Audit::new(&settings.audit_policy, settings.seed),
-            watches: Watches::default(),
+            watches: Watches::new(settings.seed),
             bindings: Bindings::default(),
             definitions: Definitions::default(),
             node_ports: NodePorts::default(),
@@ -244,12 +250,13 @@ impl ApiServer {
     pub fn run(&mut self, now: Time) -> Progress {
         self.now = now;
         let turns = self.take_turns(now);
+        let deadlines = self.calls_exceeded(now);
         let revision = self.store.revision();
         let mut outputs = std::mem::take(&mut self.outputs);
         let progress = self.watches.run(now, revision, &mut outputs);
         self.outputs = outputs;
         aggregation::settle(self, now);
-        progress.and(turns).and(aggregation::run(self, now))
+        progress.and(turns).and(deadlines).and(aggregation::run(self, now))
     }
 
     /// What is to happen outside, in order: journal records stand before the answers and events that depend on them.

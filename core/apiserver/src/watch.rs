@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use object::{Bytes, GroupResource, Result, Time, Value, json};
+use object::{Bytes, GroupResource, Result, Rng, Time, Value, json};
 use schema::{Registry, Resource};
 use store::{Event, Object, Progress, Store};
 
@@ -21,7 +21,6 @@ use crate::write::Target;
 const BOOKMARK_SECONDS: u64 = 60;
 
 /// All open watches.
-#[derive(Default)]
 pub struct Watches {
     by_resource: BTreeMap<GroupResource, BTreeMap<StreamId, Watcher>>,
     delivered: u64,
@@ -31,6 +30,8 @@ pub struct Watches {
     held: BTreeMap<HeldKey, VecDeque<Held>>,
     /// Whose conversion is under way.
     converting: BTreeSet<HeldKey>,
+    /// For how long watches go on that do not say so. Apart from the server's own numbers, which must not depend on who watches.
+    rng: Rng,
 }
 
 /// A version of a custom resource.
@@ -70,6 +71,24 @@ struct EventForm {
 type Group<'a> = (&'static str, &'a str, &'a str, Accept, Include, bool);
 
 impl Watches {
+    /// None yet.
+    pub fn new(seed: u64) -> Self {
+        Watches {
+            by_resource: BTreeMap::new(),
+            delivered: 0,
+            due: None,
+            held: BTreeMap::new(),
+            converting: BTreeSet::new(),
+            rng: Rng::new(seed ^ 0x7761_7463_6865_7321),
+        }
+    }
+
+    /// How long a watch goes on that does not say so: `least` seconds, and up to as much again.
+    fn some_time(&mut self, least: u32) -> Option<u64> {
+        let least = u64::from(least);
+        (least > 0).then(|| least + self.rng.below(least))
+    }
+
     /// How many watches are open.
     pub fn count(&self) -> usize {
         self.by_resource.values().map(BTreeMap::len).sum()
@@ -299,6 +318,7 @@ impl ApiServer {
             })?
         };
         let timeout = query.number("timeoutSeconds")?.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
+        let timeout = timeout.or_else(|| self.watches.some_time(self.settings.min_request_timeout_seconds));
         let form = EventForm { resource: target.resource.clone(), accept, include };
         let bookmarks = query.flag("allowWatchBookmarks");
         let initial = query.flag("sendInitialEvents");

@@ -137,6 +137,8 @@ impl Parts {
             max_mutating_requests_inflight: config.max_mutating_requests_inflight,
             runtime_config: apiserver::RuntimeConfig::parse(&config.runtime_config).unwrap_or_default(),
             features: apiserver::Features::parse(&config.feature_gates).unwrap_or_default(),
+            request_timeout_seconds: config.request_timeout_seconds,
+            min_request_timeout_seconds: config.min_request_timeout_seconds,
         };
         let mut scheduler = scheduler::Settings { seed: config.seed, ..scheduler::Settings::default() };
         if let Ok(profiles) = scheduler_profiles(&config.scheduler_config) {

@@ -66,6 +66,10 @@ pub struct Config {
     pub runtime_config: String,
     /// What is tried out, in the form of `--feature-gates`, which [`check_feature_gates`] finds good.
     pub feature_gates: String,
+    /// How long a request may take that does not go on by itself: `--request-timeout`.
+    pub request_timeout_seconds: u32,
+    /// How long a watch goes on at least that does not say how long: `--min-request-timeout`.
+    pub min_request_timeout_seconds: u32,
     /// A `KubeSchedulerConfiguration` as JSON; empty for none. What cannot be read is as if it were not there.
     pub scheduler_config: String,
 }
@@ -93,6 +97,8 @@ impl Default for Config {
             max_mutating_requests_inflight: 200,
             runtime_config: String::new(),
             feature_gates: String::new(),
+            request_timeout_seconds: 60,
+            min_request_timeout_seconds: 1800,
             scheduler_config: String::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod body;
+pub mod deadline;
 mod discovery;
 mod fields;
 pub mod list;
@@ -61,6 +62,8 @@ impl Answer {
 pub(crate) struct Incoming {
     pub(crate) request: Request,
     pub(crate) asked: Asked,
+    /// When it has taken too long.
+    pub(crate) deadline: Time,
     /// Its place in flow control; none for what is not counted there.
     pub(crate) place: Option<Arc<Place>>,
 }
@@ -76,13 +79,22 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    fn of(api: &ApiServer, request: &Request) -> Result<Self> {
-        let user = identity::authenticate(api, request)?;
+    /// Who asks what, and until when it can be answered.
+    fn of(api: &ApiServer, request: &Request) -> Result<(Self, Time)> {
         let query = Query::parse(&request.target);
         let route = Route::parse(&request.target);
         let verb = route.verb(&request.method, &query);
         let fields = if query.has("fieldSelector") { query.fields().unwrap_or_default() } else { FieldSelector::default() };
-        Ok(Asked { user, verb, query, route, fields })
+        let mut asked = Asked { user: UserInfo::default(), verb, query, route, fields };
+        let deadline =
+            if asked.is_long_running() { Time(u64::MAX) } else { deadline::of(api, &asked.query, asked.changes(), api.now)? };
+        asked.user = identity::authenticate(api, request)?;
+        Ok((asked, deadline))
+    }
+
+    /// Whether this is to change something.
+    pub(crate) fn changes(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "list" | "watch" | "proxy") && matches!(self.route, Route::Resource { .. })
     }
 
     /// As authorization and flow control see it.
@@ -114,7 +126,7 @@ impl ApiServer {
         self.now = now;
         self.audit_begin(&request);
         match Asked::of(self, &request) {
-            Ok(asked) => self.take_turn(now, Box::new(Incoming { request, asked, place: None })),
+            Ok((asked, deadline)) => self.take_turn(now, Box::new(Incoming { request, asked, deadline, place: None })),
             Err(error) => {
                 self.flow.place = None;
                 self.metrics.request(Labels::default(), error.code);
@@ -125,6 +137,9 @@ impl ApiServer {
 
     /// Serves a request whose turn it is.
     pub(crate) fn serve(&mut self, now: Time, incoming: Box<Incoming>) {
+        if incoming.deadline <= now {
+            return self.refuse(&incoming, &deadline::exceeded(incoming.asked.changes()));
+        }
         let rng = self.rng.clone();
         if let Some(incoming) = self.respond(now, incoming) {
             self.park(Work::Request(incoming), now, rng);

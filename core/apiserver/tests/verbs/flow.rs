@@ -232,3 +232,67 @@ fn schemas_and_levels_count_from_the_moment_they_are_written() {
     let managers = server.get(&format!("{base}/flowschemas/jane")).1["metadata"]["managedFields"].to_string();
     assert!(managers.contains("api-priority-and-fairness-config-consumer-v1"), "{managers}");
 }
+
+#[test]
+fn requests_end_at_their_deadline() {
+    let hook = json!({
+        "name": "v.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 30,
+        "clientConfig": {"url": "https://hooks.example.com/v"}, "failurePolicy": "Ignore",
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}],
+    });
+    let kind = "ValidatingWebhookConfiguration";
+    let hooks =
+        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "v"}, "webhooks": [hook]});
+    for (name, parameter, seconds) in [
+        ("none is the longest for a change", "", 34),
+        ("a shorter one", "?timeout=5s", 5),
+        ("a longer one is as none", "?timeout=2h", 34),
+        ("nothing is as none", "?timeout=0", 34),
+        ("less than nothing is as none", "?timeout=-5s", 34),
+    ] {
+        let mut server = server(600);
+        server.post("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", hooks.clone());
+        let stream = server.hand("jane", "POST", &format!("{CONFIGMAPS}{parameter}"), &configmap("a"));
+        let asked = calls(&server.api.take_outputs());
+        let begin = server.now;
+        server.now = begin.plus_secs(seconds - 1);
+        let wake_at = server.api.run(server.now).wake_at;
+        assert_eq!(server.step(), [], "{name}");
+        assert_eq!(wake_at.map(|at| at.min(begin.plus_secs(seconds))), wake_at, "{name}: it must be woken in time");
+        server.now = begin.plus_secs(seconds);
+        server.api.run(server.now);
+        let outputs = server.api.take_outputs();
+        let Some(Output::Respond { stream: answered, status, body, .. }) = outputs.first() else { panic!("{name}: {outputs:?}") };
+        assert_eq!((*answered, *status), (stream, 504), "{name}");
+        let said: Value = serde_json::from_slice(body).expect("a Status");
+        let why = "Timeout: request did not complete within requested timeout - context deadline exceeded";
+        assert_eq!((&said["reason"], &said["message"]), (&json!("Timeout"), &json!(why)), "{name}");
+        server.api.answered(server.now, asked[0], Err("late".to_owned()));
+        assert_eq!(server.step(), [], "{name}: it is answered once");
+        assert_eq!(server.get(&format!("{CONFIGMAPS}/a")).0, 404, "{name}");
+    }
+    let mut server = server(600);
+    let (code, said) = server.get("/version?timeout=10");
+    let why = "invalid timeout specified in the request URL - time: missing unit in duration \"10\"";
+    assert_eq!((code, said["message"].as_str()), (400, Some(why)));
+    let outputs = server.send("GET", &format!("{CONFIGMAPS}?watch=true&timeout=x"), &[], b"");
+    assert!(matches!(outputs.first(), Some(Output::Open { .. })), "what goes on by itself does not look at it");
+}
+
+#[test]
+fn watches_end_after_some_time_of_their_own() {
+    let mut server = server(600);
+    let mut ends = Vec::new();
+    for _ in 0..3 {
+        server.send("GET", &format!("{CONFIGMAPS}?watch=true&resourceVersion=1"), &[], b"");
+    }
+    let begin = server.now;
+    for minute in 0..=60 {
+        server.now = begin.plus_secs(minute * 60);
+        server.api.run(server.now);
+        let ended = server.api.take_outputs().iter().filter(|output| matches!(output, Output::End(_))).count();
+        ends.extend(std::iter::repeat_n(minute, ended));
+    }
+    assert_eq!(ends.len(), 3, "{ends:?}");
+    assert!(ends.iter().all(|minute| (30..=60).contains(minute)), "{ends:?}");
+}
