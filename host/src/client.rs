@@ -188,7 +188,8 @@ pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn tls(credentials: &Credentials) -> Result<rustls::ClientConfig> {
+/// TLS as these credentials have it.
+pub fn tls(credentials: &Credentials) -> Result<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in certificates(&credentials.ca)? {
         roots.add(certificate).context("not a certificate authority")?;

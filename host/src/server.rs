@@ -189,7 +189,7 @@ impl Server {
         };
 
         let (shutdown, down) = watch::channel(false);
-        let front = Front::new(inputs, streams, caller);
+        let front = Front::new(inputs, streams, caller, options.limits.clone());
         let mut served = vec![tokio::spawn(front.serve(listener, tls, down.clone()))];
         if let Some(listener) = web {
             served.push(tokio::spawn(playground::serve(listener, options.install.web(), down)));
@@ -305,6 +305,8 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         service_node_ports: options.service_node_ports,
         max_requests_inflight: options.limits.max_requests_inflight,
         max_mutating_requests_inflight: options.limits.max_mutating_requests_inflight,
+        request_timeout_seconds: options.limits.request_timeout_seconds(),
+        min_request_timeout_seconds: options.limits.min_request_timeout,
         audit_policy: options.audit.as_ref().map(AuditOptions::policy).transpose()?.unwrap_or_default(),
         ..Config::default()
     })

@@ -33,6 +33,10 @@ impl Drop for Dir {
 }
 
 async fn start(dir: &Dir, journal: JournalKind) -> Result<Server> {
+    start_with(dir, journal, Limits::default()).await
+}
+
+async fn start_with(dir: &Dir, journal: JournalKind, limits: Limits) -> Result<Server> {
     Server::start(Options {
         data_dir: dir.0.clone(),
         bind: IpAddr::from([127, 0, 0, 1]),
@@ -52,7 +56,7 @@ async fn start(dir: &Dir, journal: JournalKind) -> Result<Server> {
         journal,
         encryption: None,
         audit: None,
-        limits: Limits::default(),
+        limits,
         install: Install::at(dir.0.join("home")),
     })
     .await

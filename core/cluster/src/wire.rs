@@ -11,6 +11,7 @@ pub use apiserver::message::{
     Answered, CallId, ClientCertificate, Identity, Outgoing, Output, Record, Relay, Reply, Request, StaticToken, StreamId, Trust,
     Upstream,
 };
+pub use apiserver::parse_duration;
 
 /// Says why this is no `--runtime-config`, if it is none.
 pub fn check_runtime_config(text: &str) -> Result<(), String> {

@@ -1,10 +1,11 @@
 //! The API's front: TLS, HTTP/1.1 and HTTP/2. It turns connections into requests for the control plane and its answers into
 //! bytes; it decides nothing about Kubernetes.
 //!
-//! Everything a client can make us hold is bounded: connections in a handshake by time, headers and bodies by size, requests
-//! in flight by number, unsent watch events by [`STREAM_BUFFER`](crate::streams::STREAM_BUFFER).
+//! Everything a client can make us hold is bounded: connections by number, in a handshake, at rest and with a client that does
+//! not read by time, headers and bodies by size, requests in flight by number, unsent watch events by [`STREAM_BUFFER`](crate::streams::STREAM_BUFFER).
 
 mod answer;
+mod connection;
 mod relay;
 mod request;
 
@@ -18,22 +19,20 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::server::WebPkiClientVerifier;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::caller::Caller;
 use crate::client;
 use crate::driver::Inputs;
+use crate::limits::Limits;
 use crate::pki::{self, Pair};
 use crate::server::down;
 use crate::streams::Streams;
+use connection::{Activity, Patient};
 
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// How long an HTTP/1.1 connection may take for the head of its next request, which is also how long it may rest. Go's
-/// clients keep connections for 90 s.
-const HEAD: Duration = Duration::from_secs(180);
 
 /// Size of the headers of a request, in bytes; Go's servers have the same limit by default for HTTP/2 frames of headers.
 const MAX_HEADERS: u32 = 64 << 10;
@@ -55,17 +54,21 @@ pub struct Front {
     inputs: Inputs,
     streams: Arc<Streams>,
     caller: Arc<Caller>,
+    limits: Limits,
+    connections: Arc<Semaphore>,
     in_flight: Semaphore,
     bodies: Arc<Semaphore>,
 }
 
 impl Front {
     /// A front for this control plane; `caller` asks the servers that answer in its place.
-    pub fn new(inputs: Inputs, streams: Arc<Streams>, caller: Arc<Caller>) -> Arc<Self> {
+    pub fn new(inputs: Inputs, streams: Arc<Streams>, caller: Arc<Caller>, limits: Limits) -> Arc<Self> {
         Arc::new(Front {
             caller,
             inputs,
             streams,
+            connections: Arc::new(Semaphore::new(limits.max_connections as usize)),
+            limits,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             bodies: Arc::new(Semaphore::new(MAX_BODIES_KIB)),
         })
@@ -76,10 +79,13 @@ impl Front {
         let mut connections = tokio::task::JoinSet::new();
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => {
+                accepted = self.accept(&listener) => match accepted {
+                    Ok((stream, peer, place)) => {
                         let (front, tls, shutdown) = (self.clone(), tls.clone(), shutdown.clone());
-                        connections.spawn(async move { front.connection(stream, peer, tls, shutdown).await });
+                        connections.spawn(async move {
+                            front.connection(stream, peer, tls, shutdown).await;
+                            drop(place);
+                        });
                     }
                     // Out of file descriptors, mostly: wait for some to come back.
                     Err(error) => {
@@ -98,6 +104,13 @@ impl Front {
         drop(tokio::time::timeout(DRAIN, drained).await);
     }
 
+    /// The next connection, once there is a place for it.
+    async fn accept(&self, listener: &TcpListener) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let place = self.connections.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+        let (stream, peer) = listener.accept().await?;
+        Ok((stream, peer, place))
+    }
+
     async fn connection(
         self: Arc<Self>,
         stream: TcpStream,
@@ -112,11 +125,17 @@ impl Front {
         let http2 = session.alpn_protocol() == Some(b"h2");
         let certificate = session.peer_certificates().and_then(|chain| chain.first()).and_then(pki::subject);
         let certificate: Option<Arc<ClientCertificate>> = certificate.map(Arc::new);
+        let activity = Activity::new();
+        let (idle, patience) = (self.limits.idle_timeout, self.limits.write_timeout);
+        let io = TokioIo::new(Patient::new(stream, activity.clone(), patience));
+        let client = activity.clone();
         let service = service_fn(move |request| {
-            let (front, certificate) = (self.clone(), certificate.clone());
-            async move { Ok::<_, std::convert::Infallible>(front.handle(request, certificate.as_deref(), peer).await) }
+            let (front, certificate, busy) = (self.clone(), certificate.clone(), client.begin());
+            async move {
+                let response = front.handle(request, certificate.as_deref(), peer).await;
+                Ok::<_, std::convert::Infallible>(busy.until_sent(response))
+            }
         });
-        let io = TokioIo::new(stream);
         // How a connection ends is the client's business; what it was owed is accounted for by its tickets.
         if http2 {
             let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -132,24 +151,32 @@ impl Front {
             tokio::pin!(connection);
             tokio::select! {
                 _ = connection.as_mut() => {}
-                () = down(&mut shutdown) => {
+                () = end(&activity, idle, &mut shutdown) => {
                     connection.as_mut().graceful_shutdown();
                     drop(connection.await);
                 }
             }
         } else {
             let mut builder = hyper::server::conn::http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEADERS as usize).half_close(false);
+            builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(MAX_HEADERS as usize).half_close(false);
             let connection = builder.serve_connection(io, service).with_upgrades();
             tokio::pin!(connection);
             tokio::select! {
                 _ = connection.as_mut() => {}
-                () = down(&mut shutdown) => {
+                () = end(&activity, idle, &mut shutdown) => {
                     connection.as_mut().graceful_shutdown();
                     drop(connection.await);
                 }
             }
         }
+    }
+}
+
+/// Waits until a connection is to take no more requests: it has rested for long enough, or the host ends.
+async fn end(activity: &Activity, idle: Duration, shutdown: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        () = activity.rest(idle) => {}
+        () = down(shutdown) => {}
     }
 }
 

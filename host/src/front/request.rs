@@ -37,9 +37,10 @@ impl Front {
         let (Ok(in_flight), Ok(_room)) = (self.in_flight.acquire().await, self.room(&parts.headers).await) else {
             return answer::refusal(&unavailable());
         };
-        let body = match read(&parts.headers, body).await {
-            Ok(body) => body,
-            Err(error) => return answer::refusal(&error),
+        let body = match tokio::time::timeout(self.limits.request_timeout, read(&parts.headers, body)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) => return answer::refusal(&error),
+            Err(_) => return answer::refusal(&too_slow()),
         };
         let (ticket, answered) = self.streams.open();
         let mut request = into_request(ticket.stream(), &parts, body, certificate);
@@ -70,6 +71,11 @@ impl Front {
 
 fn unavailable() -> Box<ApiError> {
     ApiError::new(503, Reason::ServiceUnavailable, "the server is currently unable to handle the request")
+}
+
+/// The body does not come, or not in time.
+fn too_slow() -> Box<ApiError> {
+    ApiError::new(504, Reason::Timeout, "Timeout: request did not complete within the allotted timeout")
 }
 
 fn too_large() -> Box<ApiError> {

@@ -32,7 +32,7 @@ pub fn exceeded(changes: bool) -> Box<ApiError> {
 }
 
 /// Go's `time.ParseDuration`, in microseconds. What cannot be read is said in its words.
-fn parse_duration(text: &str) -> Result<i64, String> {
+pub fn parse_duration(text: &str) -> Result<i64, String> {
     let invalid = || format!("invalid duration {text:?}");
     let (negative, mut rest) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),

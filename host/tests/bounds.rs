@@ -1,0 +1,152 @@
+//! What a client cannot make the host do: wait for it, keep connections for it, hold what it does not read.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_rustls::client::TlsStream;
+use wasmkube::client::{Client, tls};
+use wasmkube::engine::Kind;
+use wasmkube::install::Install;
+use wasmkube::limits::Limits;
+use wasmkube::server::{JournalKind, Options, Server, ServiceCidr};
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct World {
+    server: Server,
+    dir: PathBuf,
+}
+
+impl World {
+    async fn new(limits: Limits) -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("wasmkube-bounds-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(name);
+        let options = Options {
+            data_dir: dir.clone(),
+            bind: IpAddr::from([127, 0, 0, 1]),
+            port: 0,
+            web_port: None,
+            service_cidr: ServiceCidr::default(),
+            simulated_nodes: 0,
+            node: None,
+            controllers: vec!["*".to_owned()],
+            scheduler: true,
+            scheduler_config: String::new(),
+            engine: Kind::Native,
+            journal: JournalKind::Memory,
+            encryption: None,
+            audit: None,
+            limits,
+            install: Install::at(dir.join("home")),
+        };
+        Ok(World { server: Server::start(options).await?, dir })
+    }
+
+    /// A connection on which a test writes what it likes: HTTP/1.1 over TLS, as the administrator.
+    async fn connect(&self) -> Result<TlsStream<tokio::net::TcpStream>> {
+        let stream = tokio::net::TcpStream::connect(self.server.api).await?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(tls(&self.server.admin)?));
+        Ok(connector.connect(self.server.api.ip().into(), stream).await?)
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.server.stop().await?;
+        drop(std::fs::remove_dir_all(self.dir));
+        Ok(())
+    }
+}
+
+/// Everything until the server closes the connection.
+async fn rest(stream: &mut TlsStream<tokio::net::TcpStream>) -> Result<String> {
+    let mut text = Vec::new();
+    // That TLS is not told of the end is the server's way of cutting off.
+    drop(tokio::time::timeout(PATIENCE, stream.read_to_end(&mut text)).await?);
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_is_not_waited_for() -> Result<()> {
+    let world = World::new(Limits { request_timeout: Duration::from_millis(300), ..Limits::default() }).await?;
+    let mut stream = world.connect().await?;
+    let head = "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                Content-Length: 1000\r\n\r\n{\"kind\":";
+    stream.write_all(head.as_bytes()).await?;
+    let answer = rest(&mut stream).await?;
+    ensure!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    ensure!(answer.contains("\"Timeout: request did not complete within the allotted timeout\""), "{answer}");
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_are_bounded_in_size_and_time() -> Result<()> {
+    let world = World::new(Limits { idle_timeout: Duration::from_millis(300), ..Limits::default() }).await?;
+    let mut stream = world.connect().await?;
+    let head = format!("GET /version HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(100 << 10));
+    // The server may close before it has read it all.
+    drop(stream.write_all(head.as_bytes()).await);
+    let answer = rest(&mut stream).await?;
+    ensure!(answer.starts_with("HTTP/1.1 431 ") || answer.is_empty(), "{answer}");
+    let mut stream = world.connect().await?;
+    stream.write_all(b"GET /version HTTP/1.1\r\nHost:").await?;
+    let answer = rest(&mut stream).await?;
+    ensure!(!answer.contains(" 200 "), "{answer}");
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_at_rest_are_closed_and_watches_are_not_at_rest() -> Result<()> {
+    let world = World::new(Limits { idle_timeout: Duration::from_millis(300), ..Limits::default() }).await?;
+    let mut stream = world.connect().await?;
+    stream.write_all(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n").await?;
+    let answer = rest(&mut stream).await?;
+    ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    for client in [Client::new(&world.server.admin)?, Client::new_http1(&world.server.admin)?] {
+        let mut watch = client.lines("/api/v1/namespaces/default/configmaps?watch=1").await?;
+        let first = tokio::time::timeout(PATIENCE, watch.next()).await??;
+        ensure!(first.is_some(), "the certificate's ConfigMap is there");
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        let name = json!({"metadata": {"generateName": "w-"}});
+        Client::new(&world.server.admin)?.json(Method::POST, "/api/v1/namespaces/default/configmaps", &name).await?;
+        let next = tokio::time::timeout(PATIENCE, watch.next()).await??;
+        ensure!(next.is_some(), "the watch has ended with a connection at rest");
+    }
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_counted() -> Result<()> {
+    let world = World::new(Limits { max_connections: 1, ..Limits::default() }).await?;
+    let first = world.connect().await?;
+    ensure!(tokio::time::timeout(Duration::from_millis(300), world.connect()).await.is_err(), "a second one was taken");
+    drop(first);
+    let mut third = tokio::time::timeout(PATIENCE, world.connect()).await??;
+    third.write_all(b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+    ensure!(rest(&mut third).await?.starts_with("HTTP/1.1 200 "));
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_is_cut_off() -> Result<()> {
+    let world = World::new(Limits { write_timeout: Duration::from_millis(300), ..Limits::default() }).await?;
+    let client = Client::new(&world.server.admin)?;
+    for number in 0..20 {
+        let object = json!({"metadata": {"name": format!("c-{number}")}, "data": {"key": "x".repeat(900 << 10)}});
+        client.json(Method::POST, "/api/v1/namespaces/default/configmaps", &object).await?;
+    }
+    let whole = client.json(Method::GET, "/api/v1/namespaces/default/configmaps", &Value::Null).await?.to_string().len();
+    let mut stream = world.connect().await?;
+    stream.write_all(b"GET /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\n\r\n").await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let read = rest(&mut stream).await?.len();
+    ensure!(read < whole, "all {whole} bytes were kept for a client that did not read");
+    world.stop().await
+}
