@@ -27,8 +27,8 @@ mod watch;
 mod write;
 
 pub use client::{Client, gvr};
-pub use features::Features;
 pub use edge::deadline::parse_duration;
+pub use features::Features;
 pub use identity::UserInfo;
 pub use schema::runtime_config::RuntimeConfig;
 pub use server::{ApiServer, Settings};
