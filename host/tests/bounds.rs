@@ -46,6 +46,8 @@ impl World {
             encryption: None,
             audit: None,
             limits,
+            runtime_config: String::new(),
+            feature_gates: String::new(),
             install: Install::at(dir.join("home")),
         };
         Ok(World { server: Server::start(options).await?, dir })
