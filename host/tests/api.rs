@@ -1,5 +1,7 @@
 //! The host as its clients see it, in this process with the native engine: protocols, identities, bounds, streams, restart.
 
+mod bounds;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};

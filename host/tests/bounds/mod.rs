@@ -1,9 +1,6 @@
 //! What a client cannot make the host do: wait for it, keep connections for it, hold what it does not read.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -12,45 +9,23 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::client::TlsStream;
 use wasmkube::client::{Client, tls};
-use wasmkube::engine::Kind;
-use wasmkube::install::Install;
 use wasmkube::limits::Limits;
-use wasmkube::server::{JournalKind, Options, Server, ServiceCidr};
+use wasmkube::server::{JournalKind, Server};
+
+use crate::{Dir, start_with};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct World {
     server: Server,
-    dir: PathBuf,
+    _dir: Dir,
 }
 
 impl World {
     async fn new(limits: Limits) -> Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("wasmkube-bounds-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let dir = std::env::temp_dir().join(name);
-        let options = Options {
-            data_dir: dir.clone(),
-            bind: IpAddr::from([127, 0, 0, 1]),
-            port: 0,
-            web_port: None,
-            service_cidr: ServiceCidr::default(),
-            simulated_nodes: 0,
-            node: None,
-            controllers: vec!["*".to_owned()],
-            scheduler: true,
-            scheduler_config: String::new(),
-            engine: Kind::Native,
-            journal: JournalKind::Memory,
-            encryption: None,
-            audit: None,
-            limits,
-            runtime_config: String::new(),
-            feature_gates: String::new(),
-            install: Install::at(dir.join("home")),
-        };
-        Ok(World { server: Server::start(options).await?, dir })
+        let dir = Dir::new();
+        Ok(World { server: start_with(&dir, JournalKind::Memory, limits).await?, _dir: dir })
     }
 
     /// A connection on which a test writes what it likes: HTTP/1.1 over TLS, as the administrator.
@@ -61,9 +36,7 @@ impl World {
     }
 
     async fn stop(self) -> Result<()> {
-        self.server.stop().await?;
-        drop(std::fs::remove_dir_all(self.dir));
-        Ok(())
+        self.server.stop().await
     }
 }
 
