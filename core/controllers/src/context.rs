@@ -3,6 +3,7 @@
 use apiserver::{ApiServer, Client, UserInfo, gvr};
 use object::events::{EventType, EventWrite, Recorder};
 use object::{GroupResource, Time, Value};
+use schema::Registry;
 use std::sync::Arc;
 use store::{Key, Object, Store};
 
@@ -29,6 +30,11 @@ impl Context<'_> {
     /// The objects, to read.
     pub fn store(&self) -> &Store {
         self.api.store()
+    }
+
+    /// What is served.
+    pub fn registry(&self) -> &Registry {
+        self.api.registry()
     }
 
     /// The API, under the controller's own name.

@@ -57,7 +57,12 @@ fn what_is_said_of_a_refusal() {
         ("no message", one(" object.data.k == 'x' ", json!({})), 422, "failed expression: object.data.k == 'x'".into()),
         ("message", one("false", json!({"message": " no "})), 422, "no".into()),
         ("made", one("false", json!({"messageExpression": "'k is ' + object.data.k", "message": "no"})), 422, "k is v".into()),
-        ("made of nothing", one("false", json!({"messageExpression": "object.data.nothing", "message": "no"})), 422, "no".into()),
+        (
+            "made of nothing",
+            one("false", json!({"messageExpression": "string(object.data.nothing)", "message": "no"})),
+            422,
+            "no".into(),
+        ),
         ("made blank", one("false", json!({"messageExpression": "' '", "message": "no"})), 422, "no".into()),
         ("forbidden", one("false", json!({"reason": "Forbidden"})), 403, "failed expression: false".into()),
         ("too large", one("false", json!({"reason": "RequestEntityTooLarge"})), 413, "failed expression: false".into()),
@@ -71,10 +76,10 @@ fn what_is_said_of_a_refusal() {
         (
             "conditions in error",
             json!({"validations": [{"expression": "true"}], "matchConditions": [
-                {"name": "a", "expression": "object.x"}, {"name": "b", "expression": "object.y"},
+                {"name": "a", "expression": "object.x == 1"}, {"name": "b", "expression": "object.y == 1"},
             ]}),
             422,
-            format!("[{}, {}]", failed("object.x", "no such key: x"), failed("object.y", "no such key: y")),
+            format!("[{}, {}]", failed("object.x == 1", "no such key: x"), failed("object.y == 1", "no such key: y")),
         ),
     ];
     for (name, spec, code, said) in cases {
@@ -97,7 +102,7 @@ fn what_expressions_see() {
         ("resource", "request.resource.resource == 'configmaps' && request.kind.kind == 'ConfigMap'", true),
         ("nothing that is empty", "!has(request.subResource) && !request.dryRun", true),
         ("user", "request.userInfo.username == 'admin' && 'system:masters' in request.userInfo.groups", true),
-        ("namespace", "namespaceObject.metadata.name == 'default' && !has(namespaceObject.metadata.managedFields)", true),
+        ("namespace", "namespaceObject.metadata.name == 'default' && namespaceObject.status.phase == 'Active'", true),
         ("old", "oldObject == null", true),
         ("no parameters", "params == null", true),
         ("authorizer", "authorizer.group('').resource('secrets').check('get').allowed()", true),
@@ -106,7 +111,7 @@ fn what_expressions_see() {
         ("account", "authorizer.serviceAccount('default', 'a').group('').resource('pods').check('list').allowed()", false),
         ("variables", "variables.one == 1 && variables.two == 2", true),
         ("variables that fail in vain", "variables.one == 1 || variables.bad", true),
-        ("variables that fail", "variables.bad", false),
+        ("variables that fail", "variables.bad == 1", false),
     ] {
         let mut server = Server::new();
         let variables = json!([
@@ -160,7 +165,8 @@ fn parameters() {
             assert_eq!(server.post(&format!("/api/v1/namespaces/{namespace}/secrets"), secret).0, 201);
         }
         reference.as_object_mut().unwrap().entry("parameterNotFoundAction").or_insert("Deny".into());
-        let validation = json!({"expression": "params.metadata.name == 'good'", "messageExpression": "params.metadata.name"});
+        let validation =
+            json!({"expression": "params.metadata.name == 'good'", "messageExpression": "string(params.metadata.name)"});
         server.policy("p", json!({"paramKind": kind, "validations": [validation]}), json!({"paramRef": reference}));
         assert_eq!(server.made(configmap("a")), (code, said.to_owned()), "{name}");
     }

@@ -6,7 +6,7 @@ use object::{Value, names};
 
 use super::errors::{Errors, Path, items, text};
 use super::{deep, field, selector, webhooks};
-use crate::expression::Scope;
+use crate::expression::{Checker, Returns, Scope, Types};
 
 /// Words that CEL keeps for itself.
 const RESERVED: [&str; 21] = [
@@ -36,7 +36,7 @@ const RESERVED: [&str; 21] = [
 /// `ValidateValidatingAdmissionPolicy`.
 pub(super) fn validating(e: &mut Errors, object: &Value) {
     let (spec, path) = (field(object, "spec"), Path::root("spec"));
-    let scope = head(e, spec, &path);
+    let known = head(e, spec, &path);
     let (validations, annotations) = (items(field(spec, "validations")), items(field(spec, "auditAnnotations")));
     if validations.is_empty() && annotations.is_empty() {
         let detail = "validations or auditAnnotations must contain at least one item";
@@ -46,7 +46,7 @@ pub(super) fn validating(e: &mut Errors, object: &Value) {
     }
     let list = path.child("validations");
     for (i, stated) in validations.iter().enumerate() {
-        validation(e, stated, scope, &list.index(i));
+        validation(e, stated, &known, &list.index(i));
     }
     let list = path.child("auditAnnotations");
     if annotations.len() > 20 {
@@ -58,7 +58,7 @@ pub(super) fn validating(e: &mut Errors, object: &Value) {
     let mut seen = BTreeSet::new();
     for (i, stated) in annotations.iter().enumerate() {
         let path = list.index(i);
-        annotation(e, stated, text(deep(object, &["metadata", "name"])), scope, &path);
+        annotation(e, stated, text(deep(object, &["metadata", "name"])), &known, &path);
         if !seen.insert(text(field(stated, "key"))) {
             e.duplicate(&path.child("key"), field(stated, "key"));
         }
@@ -69,8 +69,21 @@ fn quoted(of: &Value, key: &str) -> String {
     Value::from(text(field(of, key))).to_string()
 }
 
-/// What validating and mutating policies have in common; what their expressions may name.
-fn head(e: &mut Errors, spec: &Value, path: &Path<'_>) -> Scope {
+/// What the expressions of a policy know.
+struct Known {
+    checker: Checker,
+    scope: Scope,
+}
+
+impl Known {
+    /// What is wrong with an expression, if anything is; `stated` is shown.
+    fn check(&self, e: &mut Errors, source: &str, stated: &str, returns: Returns, path: &Path<'_>) {
+        webhooks::wrong(e, self.checker.expression(source, self.scope, returns), stated, path);
+    }
+}
+
+/// What validating and mutating policies have in common; what their expressions know.
+fn head(e: &mut Errors, spec: &Value, path: &Path<'_>) -> Known {
     stated(e, spec, "failurePolicy", &["Fail", "Ignore"], path);
     let kind = field(spec, "paramKind");
     if !kind.is_null() {
@@ -88,11 +101,12 @@ fn head(e: &mut Errors, spec: &Value, path: &Path<'_>) -> Scope {
     webhooks::conditions(e, field(spec, "matchConditions"), !kind.is_null(), &path.child("matchConditions"));
     let list = path.child("variables");
     let variables = items(field(spec, "variables"));
-    let scope = Scope { params: !kind.is_null(), authorizer: true, variables: !variables.is_empty(), patch: false };
+    let scope = Scope { params: !kind.is_null(), authorizer: true, patch: false };
+    let mut known = Known { checker: Checker::new(Types::default(), !variables.is_empty()), scope };
     for (i, stated) in variables.iter().enumerate() {
-        variable(e, stated, scope, &list.index(i));
+        variable(e, stated, &mut known, &list.index(i));
     }
-    scope
+    known
 }
 
 /// A choice that has to be there.
@@ -157,7 +171,7 @@ fn match_resources(e: &mut Errors, wanted: &Value, path: &Path<'_>) {
     }
 }
 
-fn variable(e: &mut Errors, variable: &Value, scope: Scope, path: &Path<'_>) {
+fn variable(e: &mut Errors, variable: &Value, known: &mut Known, path: &Path<'_>) {
     let (name, at) = (text(field(variable, "name")), path.child("name"));
     let start = |c: char| c == '_' || c.is_ascii_alphabetic();
     if name.trim().is_empty() {
@@ -169,20 +183,22 @@ fn variable(e: &mut Errors, variable: &Value, scope: Scope, path: &Path<'_>) {
     if source.trim().is_empty() {
         e.required(&at, "expression is not specified");
     } else {
-        webhooks::expression(e, source, scope, &at);
+        let found = known.checker.variable(name, source, known.scope);
+        webhooks::wrong(e, found, source, &at);
     }
 }
 
-fn validation(e: &mut Errors, validation: &Value, scope: Scope, path: &Path<'_>) {
+fn validation(e: &mut Errors, validation: &Value, known: &Known, path: &Path<'_>) {
     let (source, at) = (text(field(validation, "expression")), path.child("expression"));
     if source.trim().is_empty() {
         e.required(&at, "expression is not specified");
     } else {
-        webhooks::expression(e, source, scope, &at);
+        known.check(e, source, source, Returns::Bool, &at);
     }
     let (source, at) = (field(validation, "messageExpression"), path.child("messageExpression"));
     if !text(source).trim().is_empty() {
-        webhooks::expression(e, text(source), Scope { authorizer: false, ..scope }, &at);
+        let scope = Scope { authorizer: false, ..known.scope };
+        webhooks::wrong(e, known.checker.expression(text(source), scope, Returns::Text), text(source), &at);
     } else if !text(source).is_empty() {
         e.invalid(&at, source, "must be non-empty if specified");
     }
@@ -197,7 +213,7 @@ fn validation(e: &mut Errors, validation: &Value, scope: Scope, path: &Path<'_>)
     e.one_of_if_any(&path.child("reason"), field(validation, "reason"), &reasons);
 }
 
-fn annotation(e: &mut Errors, annotation: &Value, policy: &str, scope: Scope, path: &Path<'_>) {
+fn annotation(e: &mut Errors, annotation: &Value, policy: &str, known: &Known, path: &Path<'_>) {
     let (key, at) = (text(field(annotation, "key")), path.child("key"));
     if policy.is_empty() {
         e.invalid(&at, &key.into(), "requires metadata.name be non-empty");
@@ -208,7 +224,7 @@ fn annotation(e: &mut Errors, annotation: &Value, policy: &str, scope: Scope, pa
     match stated.trim() {
         "" => e.required(&at, "valueExpression is not specified"),
         source if source.len() > 5 * 1024 => e.required(&at, "must not exceed 5120 bytes in length"),
-        source => webhooks::expression_of(e, source, stated, scope, &at),
+        source => known.check(e, source, stated, Returns::TextOrNull, &at),
     }
 }
 
@@ -271,7 +287,8 @@ fn binding_head(e: &mut Errors, spec: &Value, path: &Path<'_>) {
 /// `ValidateMutatingAdmissionPolicy`.
 pub(super) fn mutating(e: &mut Errors, object: &Value) {
     let (spec, path) = (field(object, "spec"), Path::root("spec"));
-    let scope = Scope { patch: true, ..head(e, spec, &path) };
+    let Known { checker, scope } = head(e, spec, &path);
+    let known = Known { checker, scope: Scope { patch: true, ..scope } };
     let constraints = path.child("matchConstraints");
     operations(e, field(spec, "matchConstraints"), &constraints);
     let (mutations, list) = (items(field(spec, "mutations")), path.child("mutations"));
@@ -279,7 +296,7 @@ pub(super) fn mutating(e: &mut Errors, object: &Value) {
         e.required(&list, "mutations must contain at least one item");
     }
     for (i, stated) in mutations.iter().enumerate() {
-        mutation(e, stated, scope, &list.index(i));
+        mutation(e, stated, &known, &list.index(i));
     }
     e.one_of(&path.child("reinvocationPolicy"), field(spec, "reinvocationPolicy"), &["IfNeeded", "Never"]);
 }
@@ -292,11 +309,11 @@ fn operations(e: &mut Errors, wanted: &Value, path: &Path<'_>) {
     }
 }
 
-fn mutation(e: &mut Errors, mutation: &Value, scope: Scope, path: &Path<'_>) {
-    let kinds = [("ApplyConfiguration", "applyConfiguration"), ("JSONPatch", "jsonPatch")];
+fn mutation(e: &mut Errors, mutation: &Value, known: &Known, path: &Path<'_>) {
+    let kinds = [("ApplyConfiguration", "applyConfiguration", Returns::Object), ("JSONPatch", "jsonPatch", Returns::Patches)];
     let stated = field(mutation, "patchType");
-    let Some((kind, own)) = kinds.into_iter().find(|(kind, _)| *kind == text(stated)) else {
-        return e.one_of(&path.child("patchType"), stated, &kinds.map(|(kind, _)| kind));
+    let Some((kind, own, returns)) = kinds.into_iter().find(|(kind, ..)| *kind == text(stated)) else {
+        return e.one_of(&path.child("patchType"), stated, &kinds.map(|(kind, ..)| kind));
     };
     let (patch, at) = (field(mutation, own), path.child(own));
     if patch.is_null() {
@@ -304,10 +321,10 @@ fn mutation(e: &mut Errors, mutation: &Value, scope: Scope, path: &Path<'_>) {
     } else {
         match text(field(patch, "expression")).trim() {
             "" => e.required(&at.child("expression"), ""),
-            source => webhooks::expression(e, source, scope, &at.child("expression")),
+            source => known.check(e, source, source, returns, &at.child("expression")),
         }
     }
-    for (_, other) in kinds.into_iter().filter(|(_, key)| *key != own && !field(mutation, key).is_null()) {
+    for (_, other, _) in kinds.into_iter().filter(|(_, key, _)| *key != own && !field(mutation, key).is_null()) {
         let shown = format!("{{{other}}}");
         e.invalid(&path.child(other), &shown.into(), &format!("must not be specified when patchType is {kind}"));
     }

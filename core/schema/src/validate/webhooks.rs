@@ -6,7 +6,7 @@ use object::{Value, names};
 
 use super::errors::{Errors, Path, items, text};
 use super::{field, selector};
-use crate::expression::{self, Scope};
+use crate::expression::{Checker, Returns, Scope, Types};
 
 /// `ValidateValidatingWebhookConfiguration` and `ValidateMutatingWebhookConfiguration`.
 pub(super) fn configuration(e: &mut Errors, object: &Value) {
@@ -221,13 +221,14 @@ pub(super) fn conditions(e: &mut Errors, conditions: &Value, params: bool, path:
     if list.len() > 64 {
         e.too_many(path, list.len(), 64);
     }
-    let scope = Scope { params, authorizer: true, ..Scope::default() };
+    let scope = Scope { params, authorizer: true, patch: false };
+    let checker = Checker::new(Types::default(), false);
     let mut seen = BTreeSet::new();
     for (i, condition) in list.iter().enumerate() {
         let (path, name) = (path.index(i), text(field(condition, "name")));
         match text(field(condition, "expression")).trim() {
             "" => e.required(&path.child("expression"), ""),
-            source => expression(e, source, scope, &path.child("expression")),
+            source => wrong(e, checker.expression(source, scope, Returns::Bool), source, &path.child("expression")),
         }
         match name {
             "" => e.required(&path.child("name"), ""),
@@ -239,14 +240,9 @@ pub(super) fn conditions(e: &mut Errors, conditions: &Value, params: bool, path:
     }
 }
 
-/// What is wrong with an expression.
-pub(super) fn expression(e: &mut Errors, source: &str, scope: Scope, path: &Path<'_>) {
-    expression_of(e, source, source, scope, path);
-}
-
-/// Like [`expression`], of a part of what was stated.
-pub(super) fn expression_of(e: &mut Errors, source: &str, stated: &str, scope: Scope, path: &Path<'_>) {
-    if let Err(why) = expression::compile(source, scope) {
+/// What is wrong with an expression, if anything is.
+pub(super) fn wrong(e: &mut Errors, found: Result<(), String>, stated: &str, path: &Path<'_>) {
+    if let Err(why) = found {
         e.invalid(path, &stated.into(), &why);
     }
 }

@@ -8,7 +8,7 @@ use object::selector::FieldSelector;
 use object::value::remove;
 use object::{GroupResource, Result, Value};
 use schema::Resource;
-use schema::expression::{Scope, compile};
+pub use schema::expression::read;
 use store::Key;
 
 use super::super::Attributes;
@@ -26,11 +26,6 @@ pub const PER_POLICY: u64 = 10_000_000;
 const PER_CONDITIONS: u64 = PER_POLICY / 4;
 
 const SPENT: &str = "validation failed due to running out of cost budget, no further validation rules will be run";
-
-/// Reads an expression that validation has let pass.
-pub fn read(source: &str) -> Compiled {
-    compile(source, Scope::ALL)
-}
 
 /// What expressions see of one request.
 pub struct Subject {

@@ -135,8 +135,49 @@ fn validating_policies() {
     let validation = |extra: Value| json!({"validations": [merged(json!({"expression": "true"}), extra)]});
     let variable = |name: &str| json!({"variables": [{"name": name, "expression": "1"}]});
     let annotation = |key: &str, value: &str| json!({"auditAnnotations": [{"key": key, "valueExpression": value}]});
-    let cases: [(&str, Value, &[&str]); 17] = [
+    let cases: [(&str, Value, &[&str]); 23] = [
         ("valid", json!({}), &[]),
+        (
+            "of any type",
+            validation(json!({"expression": "object.spec.on"})),
+            &["validations[0].expression: Invalid value: \"object.spec.on\": must evaluate to bool but got dyn"],
+        ),
+        (
+            "no such field of the request",
+            validation(json!({"expression": "request.nothing == 1"})),
+            &[
+                "validations[0].expression: Invalid value: \"request.nothing == 1\": compilation failed: ERROR: <input>:1:8: undefined field 'nothing'\n | request.nothing == 1\n | .......^",
+            ],
+        ),
+        (
+            "message of another type",
+            validation(json!({"messageExpression": "[duration('1s')]"})),
+            &[
+                "validations[0].messageExpression: Invalid value: \"[duration('1s')]\": must evaluate to string but got list(google.protobuf.Duration)",
+            ],
+        ),
+        (
+            "value of another type",
+            annotation("k", "1"),
+            &[
+                "auditAnnotations[0].valueExpression: Invalid value: \"1\": must evaluate to one of [string null_type] but got int",
+            ],
+        ),
+        (
+            "variables have types",
+            json!({
+                "variables": [{"name": "a", "expression": "object.x.size() < 2"}, {"name": "b", "expression": "variables.a && authorizer.requestResource.check('get').allowed()"}],
+                "validations": [{"expression": "variables.a && variables.b"}],
+            }),
+            &[],
+        ),
+        (
+            "variables are known after they are stated",
+            json!({"variables": [{"name": "a", "expression": "variables.b"}, {"name": "b", "expression": "1"}]}),
+            &[
+                "variables[0].expression: Invalid value: \"variables.b\": compilation failed: ERROR: <input>:1:10: undefined field 'b'\n | variables.b\n | .........^",
+            ],
+        ),
         (
             "nothing",
             json!({"validations": []}),
