@@ -6,6 +6,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::SystemTime;
 
@@ -50,29 +52,39 @@ enum Message {
 
 /// A handle to the log. Cheap to clone.
 #[derive(Clone)]
-pub struct AuditLog(SyncSender<Message>);
+pub struct AuditLog {
+    sender: SyncSender<Message>,
+    /// Whether the last thing handed over could not be written.
+    fails: Arc<AtomicBool>,
+}
 
 impl AuditLog {
     /// Opens the log, and goes on at its end.
     pub fn open(options: &AuditOptions) -> Result<Self> {
         let mut log = Log::open(options).with_context(|| format!("--audit-log-path {}", options.path.display()))?;
         let (sender, receiver) = sync_channel(WAITING);
+        let fails = log.fails.clone();
         std::thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || log.run(&receiver))
             .context("cannot start a thread")?;
-        Ok(AuditLog(sender))
+        Ok(AuditLog { sender, fails })
     }
 
     /// Hands over one line; waits while too many wait.
     pub fn write(&self, line: Bytes) {
-        drop(self.0.send(Message::Line(line)));
+        drop(self.sender.send(Message::Line(line)));
+    }
+
+    /// Whether it cannot be written.
+    pub fn fails(&self) -> bool {
+        self.fails.load(Ordering::Relaxed)
     }
 
     /// Returns when everything handed over is written.
     pub fn flush(&self) {
         let (sender, receiver) = channel();
-        if self.0.send(Message::Flush(sender)).is_ok() {
+        if self.sender.send(Message::Flush(sender)).is_ok() {
             let _ = receiver.recv();
         }
     }
@@ -85,6 +97,7 @@ struct Log {
     size: u64,
     max_size: u64,
     max_backup: u32,
+    fails: Arc<AtomicBool>,
 }
 
 impl Log {
@@ -93,19 +106,21 @@ impl Log {
         let max_backup = options.max_backup;
         if options.path == Path::new("-") {
             let out = BufWriter::new(Box::new(std::io::stdout()) as Box<dyn Write + Send>);
-            return Ok(Log { out, path: None, size: 0, max_size, max_backup });
+            return Ok(Log { out, path: None, size: 0, max_size, max_backup, fails: Arc::default() });
         }
         let (file, size) = append(&options.path)?;
-        Ok(Log { out: BufWriter::new(Box::new(file)), path: Some(options.path.clone()), size, max_size, max_backup })
+        let out = BufWriter::new(Box::new(file) as Box<dyn Write + Send>);
+        Ok(Log { out, path: Some(options.path.clone()), size, max_size, max_backup, fails: Arc::default() })
     }
 
     /// Writes until nobody is left to hand lines over. What cannot be written is said, and the next line is tried again.
     fn run(&mut self, receiver: &Receiver<Message>) {
         while let Ok(mut message) = receiver.recv() {
             let mut waiting = Vec::new();
+            let mut result = Ok(());
             loop {
                 match message {
-                    Message::Line(line) => self.line(&line).unwrap_or_else(|error| eprintln!("error: the audit log: {error:#}")),
+                    Message::Line(line) => result = result.and(self.line(&line)),
                     Message::Flush(done) => waiting.push(done),
                 }
                 match receiver.try_recv() {
@@ -113,7 +128,11 @@ impl Log {
                     Err(_) => break,
                 }
             }
-            self.out.flush().unwrap_or_else(|error| eprintln!("error: the audit log: {error}"));
+            result = result.and(self.out.flush().map_err(anyhow::Error::from));
+            self.fails.store(result.is_err(), Ordering::Relaxed);
+            if let Err(error) = result {
+                eprintln!("error: the audit log: {error:#}");
+            }
             for done in waiting {
                 let _ = done.send(());
             }

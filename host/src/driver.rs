@@ -9,7 +9,7 @@
 //! The two overlap: while one batch is being written, the next is being computed. A read may show what is not yet durable,
 //! so it waits behind the write all the same. After a trap the engine is made anew from the journal; whoever waited is told so.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,7 +17,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
-use cluster::{Config, Input, Output, Record, StepInput};
+use cluster::wire::HostHealth;
+use cluster::{Config, Input, Output, Record, StepInput, StreamId};
 use object::{ApiError, Time};
 
 use crate::engine::{Engine, Factory};
@@ -34,12 +35,18 @@ const MAX_WAITING_STEPS: usize = 64;
 /// How many records one transaction holds at most.
 const MAX_TRANSACTION: usize = 4096;
 
+/// How long the journal may take for one transaction before the control plane is not healthy: `--etcd-healthcheck-timeout`.
+const JOURNAL_PATIENCE_MILLIS: u64 = 2_000;
+
 /// After a trap within this time since the last one, starting anew is delayed.
 const TRAP_MEMORY: Duration = Duration::from_secs(60);
 
 /// A handle through which facts reach the control plane. Cheap to clone.
 #[derive(Clone)]
-pub struct Inputs(Sender<Message>);
+pub struct Inputs {
+    sender: Sender<Message>,
+    ending: Arc<AtomicBool>,
+}
 
 enum Message {
     Input(Input),
@@ -49,7 +56,12 @@ enum Message {
 impl Inputs {
     /// Hands over a fact. After the end nobody listens, which is no error: the streams are abandoned then.
     pub fn send(&self, input: Input) {
-        drop(self.0.send(Message::Input(input)));
+        drop(self.sender.send(Message::Input(input)));
+    }
+
+    /// From now on whoever asks is told that this control plane is about to end.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 }
 
@@ -63,11 +75,15 @@ pub struct Driver {
 /// Where facts enter before the driver is there: the streams need it to say that a client left.
 pub fn channel() -> (Inputs, Inbox) {
     let (sender, receiver) = mpsc::channel();
-    (Inputs(sender), Inbox(receiver))
+    let ending = Arc::<AtomicBool>::default();
+    (Inputs { sender, ending: ending.clone() }, Inbox { receiver, ending })
 }
 
 /// The other end of [`Inputs`].
-pub struct Inbox(Receiver<Message>);
+pub struct Inbox {
+    receiver: Receiver<Message>,
+    ending: Arc<AtomicBool>,
+}
 
 /// Called once, when the control plane has failed for good.
 pub type OnFailure = Box<dyn FnOnce() + Send>;
@@ -85,14 +101,15 @@ impl Driver {
         let failure = Arc::<Mutex<Option<anyhow::Error>>>::default();
         let pending = Arc::<AtomicUsize>::default();
         let (commands, received) = mpsc::sync_channel(MAX_WAITING_STEPS);
-        let writer = Writer { journal, streams: streams.clone(), pending: pending.clone() };
+        let appending = Appending::new();
+        let writer = Writer { journal, streams: streams.clone(), pending: pending.clone(), appending: appending.clone() };
         let written = {
             let (failure, inputs) = (failure.clone(), inputs.clone());
             thread("journal", move || {
                 if let Err(error) = writer.run(&received) {
                     fail(&failure, error.context("the journal failed"));
                     // Nothing can be answered any more: the other thread ends too, and tells those who wait.
-                    drop(inputs.0.send(Message::Stop));
+                    drop(inputs.sender.send(Message::Stop));
                 }
             })?
         };
@@ -100,11 +117,20 @@ impl Driver {
         let stepped = {
             let failure = failure.clone();
             thread("control-plane", move || {
-                let mut stepper = Stepper { config, factory, streams, pending, commands, last: Time::default() };
+                let mut stepper = Stepper {
+                    config,
+                    factory,
+                    streams,
+                    pending,
+                    appending,
+                    ending: inbox.ending,
+                    commands,
+                    last: Time::default(),
+                };
                 let started = stepper.restore();
                 let result = started.and_then(|(engine, wake_at)| {
                     let _ = ready.send(());
-                    stepper.run(engine, wake_at, &inbox.0)
+                    stepper.run(engine, wake_at, &inbox.receiver)
                 });
                 if let Err(error) = result {
                     fail(&failure, error);
@@ -127,7 +153,7 @@ impl Driver {
 
     /// Takes what has arrived, makes it durable, and ends both threads. Returns why it failed, if it did.
     pub fn stop(mut self) -> Result<()> {
-        drop(self.inputs.0.send(Message::Stop));
+        drop(self.inputs.sender.send(Message::Stop));
         for thread in self.threads.drain(..) {
             thread.join().map_err(|_| anyhow!("a thread of the control plane panicked"))?;
         }
@@ -168,6 +194,7 @@ struct Writer {
     journal: Box<dyn Journal>,
     streams: Arc<Streams>,
     pending: Arc<AtomicUsize>,
+    appending: Appending,
 }
 
 impl Writer {
@@ -204,7 +231,9 @@ impl Writer {
                         }
                     }
                     if !records.is_empty() {
+                        self.appending.begin();
                         self.journal.append(&records)?;
+                        self.appending.end();
                     }
                     waiting.into_iter().for_each(|outputs| self.streams.deliver(outputs));
                     self.pending.fetch_sub(delivered, Ordering::Release);
@@ -224,6 +253,8 @@ struct Stepper {
     streams: Arc<Streams>,
     /// Steps handed to the writer and not yet delivered. Only this thread adds.
     pending: Arc<AtomicUsize>,
+    appending: Appending,
+    ending: Arc<AtomicBool>,
     commands: SyncSender<Command>,
     last: Time,
 }
@@ -254,7 +285,10 @@ impl Stepper {
         let mut running = (engine, wake_at);
         let mut traps = Traps::default();
         loop {
-            let (inputs, stop) = self.gather(running.1, inbox);
+            let (mut inputs, stop) = self.gather(running.1, inbox);
+            if inputs.iter().any(asks_for_health) {
+                inputs.insert(0, Input::Health(self.health()));
+            }
             if !inputs.is_empty() || self.is_due(running.1) {
                 match self.step(running.0.as_mut(), inputs) {
                     Ok(wake_at) => running.1 = wake_at,
@@ -304,6 +338,15 @@ impl Stepper {
         (inputs, false)
     }
 
+    /// How the host is.
+    fn health(&self) -> HostHealth {
+        HostHealth {
+            journal: if self.appending.is_stuck() { "context deadline exceeded".to_owned() } else { String::new() },
+            log: if self.streams.audit_fails() { "logging blocked".to_owned() } else { String::new() },
+            shutting_down: self.ending.load(Ordering::Relaxed),
+        }
+    }
+
     fn is_due(&self, wake_at: Option<Time>) -> bool {
         wake_at.is_some_and(|at| at <= self.now())
     }
@@ -317,12 +360,15 @@ impl Stepper {
     /// One step and what follows from it.
     fn step(&mut self, engine: &mut dyn Engine, inputs: Vec<Input>) -> Result<Option<Time>, StepError> {
         self.last = self.now();
+        let asked: Vec<StreamId> = inputs.iter().filter(|input| asks_for_health(input)).filter_map(stream_of).collect();
         let output = engine.step(StepInput { now: self.last, inputs }).map_err(StepError::Trap)?;
         let mut records = Vec::new();
         let mut outputs = Vec::with_capacity(output.outputs.len());
         for output in output.outputs {
             match output {
                 Output::Journal(record) => records.push(record),
+                // Shows nothing that would have to be durable, and must be told when nothing can be made so.
+                Output::Respond { stream, .. } if asked.contains(&stream) => self.streams.deliver(vec![output]),
                 other => outputs.push(other),
             }
         }
@@ -333,6 +379,46 @@ impl Stepper {
             self.commands.send(Command::Commit { records, outputs }).map_err(|_| StepError::Journal)?;
         }
         Ok(output.wake_at)
+    }
+}
+
+fn stream_of(input: &Input) -> Option<StreamId> {
+    if let Input::Request(request) = input { Some(request.stream) } else { None }
+}
+
+/// Whether this is a request for how the server is.
+fn asks_for_health(input: &Input) -> bool {
+    let Input::Request(request) = input else { return false };
+    ["/livez", "/readyz", "/healthz"].iter().any(|path| request.target.starts_with(path))
+}
+
+/// Since when the journal is being written, in milliseconds since the beginning and one more; 0 while it is not.
+#[derive(Clone)]
+struct Appending {
+    begin: Instant,
+    since: Arc<AtomicU64>,
+}
+
+impl Appending {
+    fn new() -> Self {
+        Appending { begin: Instant::now(), since: Arc::default() }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn begin(&self) {
+        self.since.store(self.millis(), Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    fn is_stuck(&self) -> bool {
+        let since = self.since.load(Ordering::Relaxed);
+        since > 0 && self.millis().saturating_sub(since) > JOURNAL_PATIENCE_MILLIS
     }
 }
 

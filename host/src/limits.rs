@@ -17,6 +17,9 @@ pub struct Limits {
     /// Seconds that a watch goes on at least which does not say how long.
     #[arg(long, default_value_t = 1800)]
     pub min_request_timeout: u32,
+    /// How long requests are still taken after `/readyz` has begun to say that the end is near.
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    pub shutdown_delay_duration: Duration,
     /// Connections that are open at once; others wait to be accepted.
     #[arg(long, default_value_t = 10_000)]
     pub max_connections: u32,
@@ -35,6 +38,7 @@ impl Default for Limits {
             max_mutating_requests_inflight: 200,
             request_timeout: Duration::from_secs(60),
             min_request_timeout: 1800,
+            shutdown_delay_duration: Duration::ZERO,
             max_connections: 10_000,
             idle_timeout: Duration::from_secs(90),
             write_timeout: Duration::from_secs(60),

@@ -144,6 +144,7 @@ pub struct Server {
     served: Vec<JoinHandle<()>>,
     node_shutdown: watch::Sender<bool>,
     shutdown: watch::Sender<bool>,
+    shutdown_delay: Duration,
     failed: watch::Receiver<bool>,
 }
 
@@ -189,6 +190,7 @@ impl Server {
         };
 
         let (shutdown, down) = watch::channel(false);
+        let shutdown_delay = options.limits.shutdown_delay_duration;
         let front = Front::new(inputs, streams, caller, options.limits.clone());
         let mut served = vec![tokio::spawn(front.serve(listener, tls, down.clone()))];
         if let Some(listener) = web {
@@ -209,7 +211,20 @@ impl Server {
             Some(name) => Some(tokio::spawn(node::run(node_config(name, &url, &pki, &options)?, node_down))),
             None => None,
         };
-        Ok(Server { audit, api, web: web_address, kubeconfig, admin, driver, node, served, node_shutdown, shutdown, failed })
+        Ok(Server {
+            audit,
+            api,
+            web: web_address,
+            kubeconfig,
+            admin,
+            driver,
+            node,
+            served,
+            node_shutdown,
+            shutdown,
+            shutdown_delay,
+            failed,
+        })
     }
 
     /// Waits until the control plane or the node agent has failed for good.
@@ -232,7 +247,7 @@ impl Server {
         }
     }
 
-    /// Ends the node's containers, closes the listeners, lets requests finish, and makes durable what they did.
+    /// Ends the node's containers, says that it is not ready any more, closes the listeners, lets requests finish, and makes durable what they did.
     pub async fn stop(mut self) -> Result<()> {
         let _ = self.node_shutdown.send(true);
         if let Some(node) = &mut self.node
@@ -240,6 +255,8 @@ impl Server {
         {
             eprintln!("warning: the node agent did not end in {} s", NODE_END.as_secs());
         }
+        self.driver.inputs().end();
+        tokio::time::sleep(self.shutdown_delay).await;
         let _ = self.shutdown.send(true);
         for task in self.served {
             drop(task.await);

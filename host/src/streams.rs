@@ -99,6 +99,11 @@ impl Streams {
         drop(self.audit.set(log));
     }
 
+    /// Whether there is an audit log that cannot be written.
+    pub fn audit_fails(&self) -> bool {
+        self.audit.get().is_some_and(AuditLog::fails)
+    }
+
     /// A new stream that waits for its head. Dropping the ticket while the answer is incomplete means the client left.
     pub fn open(self: &Arc<Self>) -> (Ticket, oneshot::Receiver<Answer>) {
         let stream = self.next.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
+use cluster::wire::HostHealth;
 use cluster::{Config, Input, Output, Record, Request, StepInput, StepOutput};
 use http_body_util::BodyExt as _;
 use wasmkube::driver::{self, Driver, Inputs};
@@ -20,6 +21,7 @@ use wasmkube::streams::{Answer, Streams};
 struct Counter {
     count: u64,
     watchers: Vec<u64>,
+    health: HostHealth,
 }
 
 impl Engine for Counter {
@@ -28,6 +30,7 @@ impl Engine for Counter {
         for input in input.inputs {
             match input {
                 Input::Answered { .. } => {}
+                Input::Health(health) => self.health = health,
                 Input::Restore(records) => self.count = records.iter().map(Record::revision).max().unwrap_or(0),
                 Input::Closed(stream) => self.watchers.retain(|watcher| *watcher != stream),
                 Input::Request(request) => self.answer(request, &mut outputs)?,
@@ -46,6 +49,11 @@ impl Counter {
             "/watch" => {
                 self.watchers.push(stream);
                 outputs.push(Output::Open { stream, status: 200, headers: Vec::new() });
+                return Ok(());
+            }
+            "/readyz" => {
+                let body = format!("{:?}", self.health).into();
+                outputs.push(Output::Respond { stream, status: 200, headers: Vec::new(), body });
                 return Ok(());
             }
             _ => {}
@@ -187,5 +195,26 @@ fn watchers_share_bytes_and_slow_ones_are_cut_off() -> Result<()> {
     }
     assert!(runtime.block_on(slow.frame()).context("the end")?.is_err(), "nobody was cut off");
     assert_eq!(world.streams.len(), 1, "those who left and those cut off wait no more");
+    world.driver.stop()
+}
+
+#[test]
+fn health_is_told_while_the_journal_is_stuck() -> Result<()> {
+    let world = start(Slow::default(), 1 << 20)?;
+    let told = |world: &World| world.ask("GET", "/readyz").map(|(_, text)| text);
+    assert!(told(&world)?.contains("journal: \"\", log: \"\", shutting_down: false"));
+    world.journal.closed.store(true, Ordering::SeqCst);
+    let (_ticket, written) = world.send("POST", "/");
+    // Answered though nothing else is, for as long as it takes.
+    let begin = std::time::Instant::now();
+    while !told(&world)?.contains("context deadline exceeded") {
+        anyhow::ensure!(begin.elapsed() < Duration::from_secs(60), "a journal that is stuck is not noticed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    world.journal.closed.store(false, Ordering::SeqCst);
+    written.blocking_recv()?;
+    assert!(told(&world)?.contains("journal: \"\""));
+    world.inputs.end();
+    assert!(told(&world)?.contains("shutting_down: true"));
     world.driver.stop()
 }

@@ -73,6 +73,16 @@ impl Aggregation {
         self.changed |= &*key.resource.group == GROUP || backs && !self.remote.is_empty();
     }
 
+    /// Whether every APIService is heeded.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.changed
+    }
+
+    /// Whether every other server will be asked again how it is.
+    pub(crate) fn looks_after_all(&self) -> bool {
+        self.remote.values().all(|name| self.due.contains_key(name))
+    }
+
     /// What is served here changed.
     pub(crate) fn registry_changed(&mut self) {
         self.changed = true;

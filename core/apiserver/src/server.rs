@@ -21,6 +21,7 @@ use crate::convert::Converted;
 use crate::edge::openapi::Documents;
 use crate::features::Features;
 use crate::flow::{self, FlowControl};
+use crate::health::Health;
 use crate::identity::UserInfo;
 use crate::message::{Output, Record, StaticToken, StreamId};
 use crate::metrics::Metrics;
@@ -107,6 +108,8 @@ pub struct ApiServer {
     pub(crate) annotations: BTreeMap<String, String>,
     /// What other servers serve.
     pub(crate) aggregation: Aggregation,
+    /// How it is.
+    pub(crate) health: Health,
     /// Whose turn it is.
     pub(crate) flow: FlowControl,
     /// Questions to servers outside.
@@ -150,6 +153,7 @@ impl ApiServer {
             warnings: Vec::new(),
             annotations: BTreeMap::new(),
             aggregation: Aggregation::default(),
+            health: Health::default(),
             flow: FlowControl::new(settings.max_requests_inflight.saturating_add(settings.max_mutating_requests_inflight)),
             calls: Calls::default(),
             converted: Converted::default(),
@@ -215,6 +219,7 @@ impl ApiServer {
         crd::settle(self, now);
         self.aggregation.registry_changed();
         aggregation::settle(self, now);
+        self.health.started = true;
     }
 
     /// The objects, to read.

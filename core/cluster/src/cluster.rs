@@ -101,6 +101,10 @@ impl Cluster {
                 parts.nodes.closed(stream);
                 State::Serving(parts)
             }
+            (State::Serving(mut parts), Input::Health(health)) => {
+                parts.api.host_health(health);
+                State::Serving(parts)
+            }
             (State::Serving(mut parts), Input::Answered { call, reply }) => {
                 parts.api.answered(now, call, reply);
                 State::Serving(parts)
@@ -112,7 +116,12 @@ impl Cluster {
             // Everything else out of its order says nothing that could be acted on.
             (
                 state,
-                Input::Configure(_) | Input::Restore(_) | Input::Start { .. } | Input::Closed(_) | Input::Answered { .. },
+                Input::Configure(_)
+                | Input::Restore(_)
+                | Input::Start { .. }
+                | Input::Closed(_)
+                | Input::Answered { .. }
+                | Input::Health(_),
             ) => state,
         };
     }
@@ -165,6 +174,7 @@ impl Parts {
         if let Some(scheduler) = &mut self.scheduler {
             progress = progress.and(scheduler.run(&mut self.api, now, SCHEDULER_BUDGET));
         }
+        self.api.followed();
         progress = progress.and(self.nodes.run(&mut self.api, now, NODES_BUDGET));
         // Events come last: nothing depends on them. But they are never held back for long.
         let budget = if progress.more || self.api.store().revision() != before { EVENTS_BUDGET_BUSY } else { EVENTS_BUDGET };

@@ -6,6 +6,7 @@
 use object::Time;
 use serde::{Deserialize, Serialize};
 
+pub use apiserver::HostHealth;
 pub use apiserver::audit::check_policy as check_audit_policy;
 pub use apiserver::message::{
     Answered, CallId, ClientCertificate, Identity, Outgoing, Output, Record, Relay, Reply, Request, StaticToken, StreamId, Trust,
@@ -121,6 +122,8 @@ pub enum Input {
     Request(Request),
     /// The client of this stream went away (or was too slow and was cut off).
     Closed(StreamId),
+    /// How the host is. It comes before requests that ask about health.
+    Health(HostHealth),
     /// What came of an [`Output::Call`].
     Answered {
         /// The name of the question.

@@ -100,6 +100,11 @@ impl Front {
         drop(listener);
         // Watches have no end of their own; clients begin them again elsewhere or later.
         self.streams.end_bodies();
+        let answered = async {
+            drop(self.in_flight.acquire_many(MAX_IN_FLIGHT as u32).await);
+        };
+        drop(tokio::time::timeout(self.limits.request_timeout, answered).await);
+        self.streams.end_bodies();
         let drained = async { while connections.join_next().await.is_some() {} };
         drop(tokio::time::timeout(DRAIN, drained).await);
     }

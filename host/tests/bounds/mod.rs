@@ -65,7 +65,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() -> Result<()> {
 async fn heads_are_bounded_in_size_and_time() -> Result<()> {
     let world = World::new(Limits { idle_timeout: Duration::from_millis(300), ..Limits::default() }).await?;
     let mut stream = world.connect().await?;
-    let head = format!("GET /version HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(100 << 10));
+    let head = format!("GET /version HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(300 << 10));
     // The server may close before it has read it all.
     drop(stream.write_all(head.as_bytes()).await);
     let answer = rest(&mut stream).await?;
@@ -124,4 +124,34 @@ async fn who_does_not_read_is_cut_off() -> Result<()> {
     let read = rest(&mut stream).await?.len();
     ensure!(read < whole, "all {whole} bytes were kept for a client that did not read");
     world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_announced_and_what_is_under_way_is_answered() -> Result<()> {
+    let world = World::new(Limits { shutdown_delay_duration: Duration::from_secs(1), ..Limits::default() }).await?;
+    let client = Client::new(&world.server.admin)?;
+    let ask = |target: &'static str| {
+        let client = client.clone();
+        async move {
+            let response = client.send(Method::GET, target, &[], bytes::Bytes::new()).await?;
+            let status = response.status().as_u16();
+            let body = http_body_util::BodyExt::collect(response.into_body()).await?.to_bytes();
+            anyhow::Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        }
+    };
+    ensure!(ask("/readyz").await? == (200, "ok".to_owned()));
+    let mut watch = client.lines("/api/v1/namespaces/default/configmaps?watch=1").await?;
+    let stopped = tokio::spawn(world.server.stop());
+    let begin = std::time::Instant::now();
+    loop {
+        let (status, text) = ask("/readyz").await?;
+        if status == 500 {
+            ensure!(text.contains("[-]shutdown failed: reason withheld\n"), "{text}");
+            break;
+        }
+        ensure!(begin.elapsed() < PATIENCE, "the end is not announced");
+    }
+    ensure!(ask("/livez").await?.0 == 200, "a server that ends lives until it has ended");
+    while tokio::time::timeout(PATIENCE, watch.next()).await??.is_some() {}
+    stopped.await?
 }

@@ -9,13 +9,11 @@ use schema::{Group, Resource};
 use super::query::Query;
 use super::{Answer, render};
 use crate::flow::dump;
+use crate::health;
 use crate::identity::header;
 use crate::message::Request;
 use crate::server::ApiServer;
 use crate::{auth, metrics};
-
-/// The names of the checks behind `/livez` and `/readyz`.
-const CHECKS: [&str; 3] = ["ping", "log", "etcd"];
 
 impl ApiServer {
     /// Answers what is not about a resource.
@@ -26,8 +24,17 @@ impl ApiServer {
             [] => Ok(Answer::json(200, json!({"paths": self.paths()}).to_string())),
             ["version"] if request.method != "GET" => Err(ApiError::method_not_allowed()),
             ["version"] => Ok(Answer::json(200, version().to_string())),
-            ["healthz" | "livez" | "readyz"] => Ok(health(parts[0], query)),
-            ["healthz" | "livez" | "readyz", check] if CHECKS.contains(check) => Ok(Answer::text(200, "ok")),
+            [endpoint @ ("healthz" | "livez" | "readyz"), check @ ..] => {
+                let answer = match check {
+                    [] => Some(health::all(self, endpoint, query)),
+                    _ => health::one(self, endpoint, &check.join("/")),
+                };
+                Ok(answer.map_or_else(Answer::no_page, |(status, text)| {
+                    let mut answer = Answer::text(status, &text);
+                    answer.headers.push(("x-content-type-options".to_owned(), "nosniff".to_owned()));
+                    answer
+                }))
+            }
             ["api"] if aggregated => self.document(request, self.aggregated(true), AGGREGATED),
             ["apis"] if aggregated => self.document(request, self.aggregated(false), AGGREGATED),
             ["api"] => self.document(request, self.versions(), "application/json"),
@@ -92,7 +99,7 @@ impl ApiServer {
         }
         for check in ["healthz", "livez", "readyz"] {
             paths.push(format!("/{check}"));
-            paths.extend(CHECKS.iter().map(|name| format!("/{check}/{name}")));
+            paths.extend(health::names(check).map(|name| format!("/{check}/{name}")));
         }
         paths.extend(["/openapi/v2", "/openapi/v3", "/version"].map(str::to_owned));
         paths.order();
@@ -347,18 +354,4 @@ fn version() -> Value {
         "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "", "compiler": "rustc", "platform": "wasm",
     })
-}
-
-fn health(endpoint: &str, query: &Query) -> Answer {
-    if !query.has("verbose") {
-        return Answer::text(200, "ok");
-    }
-    let excluded: Vec<&str> = query.all("exclude").collect();
-    let mut text = String::new();
-    for check in CHECKS {
-        let state = if excluded.contains(&check) { "excluded: ok" } else { "ok" };
-        text += &format!("[+]{check} {state}\n");
-    }
-    text += &format!("{endpoint} check passed\n");
-    Answer::text(200, &text)
 }

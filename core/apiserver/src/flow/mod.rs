@@ -126,6 +126,16 @@ impl FlowControl {
         }
     }
 
+    /// Whether the configuration is what is stored.
+    pub(crate) fn is_current(&self) -> bool {
+        !self.changed
+    }
+
+    /// Whether there is a place for every request.
+    pub(crate) fn takes_everybody(&self) -> bool {
+        self.schemas.last().is_some_and(|last| self.levels.get(&last.level).is_some())
+    }
+
     /// A step has ended.
     pub(crate) fn step_ended(&mut self) {
         self.spent = 0;

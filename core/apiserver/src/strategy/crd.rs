@@ -32,6 +32,11 @@ pub struct Definitions {
 }
 
 impl Definitions {
+    /// Whether every definition is served as it says.
+    pub fn are_settled(&self) -> bool {
+        self.changed.is_empty()
+    }
+
     /// Something at this key was written or removed.
     pub fn changed(&mut self, key: &Key) {
         if &*key.resource.group == GROUP {

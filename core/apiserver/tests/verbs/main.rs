@@ -11,6 +11,7 @@ mod custom;
 mod delete;
 mod documents;
 mod flow;
+mod health;
 mod list;
 mod nodes;
 mod nonsense;
