@@ -80,6 +80,101 @@ fn pod_security_enforces_and_warns() {
 }
 
 #[test]
+fn pod_security_has_versions() {
+    let spec = |extra: Value| {
+        let mut container = json!({"name": "c", "image": "i"});
+        let mut spec = json!({});
+        for (key, value) in extra.as_object().unwrap() {
+            let of = if key.starts_with("pod.") { &mut spec } else { &mut container };
+            of[key.trim_start_matches("pod.")] = value.clone();
+        }
+        spec["containers"] = json!([container]);
+        spec
+    };
+    let sysctl = |name: &str| json!({"pod.securityContext": {"sysctls": [{"name": name, "value": "1"}]}});
+    let selinux = json!({"securityContext": {"seLinuxOptions": {"type": "container_engine_t"}}});
+    let probe = json!({"livenessProbe": {"httpGet": {"host": "h", "port": 80}}});
+    let own = json!({"pod.hostUsers": false, "securityContext": {"procMount": "Unmasked"}});
+    let cases: [(&str, &str, &str, Value, Option<&str>); 12] = [
+        ("keepalive", "baseline", "latest", sysctl("net.ipv4.tcp_keepalive_time"), None),
+        (
+            "keepalive before",
+            "baseline",
+            "v1.28",
+            sysctl("net.ipv4.tcp_keepalive_time"),
+            Some("forbidden sysctls (net.ipv4.tcp_keepalive_time)"),
+        ),
+        ("buffers", "baseline", "v1.32", sysctl("net.ipv4.tcp_rmem"), None),
+        ("engines", "baseline", "v1.31", selinux.clone(), None),
+        (
+            "engines before",
+            "baseline",
+            "v1.30",
+            selinux,
+            Some("seLinuxOptions (container \"c\" set forbidden securityContext.seLinuxOptions: type \"container_engine_t\")"),
+        ),
+        (
+            "hosts of probes",
+            "baseline",
+            "latest",
+            probe.clone(),
+            Some("probe or lifecycle host (container \"c\" uses probe or lifecycle host \"h\")"),
+        ),
+        ("hosts of probes before", "baseline", "v1.33", probe, None),
+        ("users of its own", "baseline", "latest", own.clone(), None),
+        (
+            "users of its own before",
+            "baseline",
+            "v1.34",
+            own,
+            Some("procMount (container \"c\" must not set securityContext.procMount to \"Unmasked\")"),
+        ),
+        (
+            "little was asked once",
+            "restricted",
+            "v1.18",
+            json!({}),
+            Some(
+                "allowPrivilegeEscalation != false (container \"c\" must set securityContext.allowPrivilegeEscalation=false), \
+                  runAsNonRoot != true (pod or container \"c\" must set securityContext.runAsNonRoot=true)",
+            ),
+        ),
+        (
+            "volumes are told of once",
+            "restricted",
+            "v1.7",
+            json!({"pod.volumes": [{"name": "v", "hostPath": {"path": "/"}}], "pod.securityContext": {"runAsNonRoot": true}}),
+            Some("restricted volume types (volume \"v\" uses restricted volume type \"hostPath\")"),
+        ),
+        (
+            "windows",
+            "restricted",
+            "v1.24",
+            json!({"pod.os": {"name": "windows"}, "pod.securityContext": {"runAsNonRoot": true}}),
+            Some(
+                "allowPrivilegeEscalation != false (container \"c\" must set securityContext.allowPrivilegeEscalation=false), \
+                  unrestricted capabilities (container \"c\" must set securityContext.capabilities.drop=[\"ALL\"]), \
+                  seccompProfile (pod or container \"c\" must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")",
+            ),
+        ),
+    ];
+    for (name, level, version, extra, why) in cases {
+        let mut server = server();
+        let labels = json!({"pod-security.kubernetes.io/enforce": level, "pod-security.kubernetes.io/enforce-version": version});
+        let merge = [("content-type", "application/merge-patch+json")];
+        let patch = json!({"metadata": {"labels": labels}});
+        server.send("PATCH", &format!("{NAMESPACES}/team"), &merge, patch.to_string().as_bytes());
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec(extra)});
+        let said = message(server.post("/api/v1/namespaces/team/pods", pod));
+        let expect = match why {
+            Some(why) => format!("pods \"p\" is forbidden: violates PodSecurity \"{level}:{version}\": {why}"),
+            None => "accepted".to_owned(),
+        };
+        assert_eq!(said, expect, "{name}");
+    }
+}
+
+#[test]
 fn a_namespace_that_enforces_more_warns_of_what_it_holds() {
     let mut server = server();
     for name in ["b", "a"] {

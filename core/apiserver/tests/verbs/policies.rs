@@ -216,8 +216,8 @@ fn budgets_end() {
     assert_eq!(server.made(configmap("a")), (422, spent.to_owned()));
 }
 
-#[test]
-fn warnings_and_the_audit_log() {
+/// A server that writes an audit log.
+fn audited() -> Server {
     let token =
         StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()], ..StaticToken::default() };
     let audit_policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n".to_owned();
@@ -225,12 +225,43 @@ fn warnings_and_the_audit_log() {
     let now = Time(1_700_000_000_000_000);
     api.start(now, 0);
     api.take_outputs();
-    let mut server = Server { api, now, stream: 0 };
-    let annotations = json!([
+    Server { api, now, stream: 0 }
+}
+
+/// What the last line of the audit log is annotated with.
+fn annotations(outputs: &[Output]) -> Value {
+    let lines = outputs.iter().filter_map(|o| if let Output::Audit(line) = o { Some(line) } else { None });
+    let last: Value = serde_json::from_slice(lines.last().unwrap()).unwrap();
+    last["annotations"].clone()
+}
+
+#[test]
+fn pod_security_speaks_in_the_audit_log() {
+    let mut server = audited();
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+    server.post("/api/v1/namespaces/default/serviceaccounts", account);
+    let labels = json!({"pod-security.kubernetes.io/audit": "baseline", "pod-security.kubernetes.io/audit-version": "v1.30"});
+    let patch = json!({"metadata": {"labels": labels}}).to_string();
+    let merge = [("content-type", "application/merge-patch+json")];
+    server.send("PATCH", "/api/v1/namespaces/default", &merge, patch.as_bytes());
+    let spec = json!({"hostPID": true, "containers": [{"name": "c", "image": "i"}]});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}).to_string();
+    let outputs = server.send("POST", "/api/v1/namespaces/default/pods", &[("content-type", "application/json")], pod.as_bytes());
+    assert_eq!(answer(&outputs).0, 201);
+    let found = annotations(&outputs);
+    assert_eq!(found["pod-security.kubernetes.io/enforce-policy"], "privileged:latest");
+    let would = "would violate PodSecurity \"baseline:v1.30\": host namespaces (hostPID=true)";
+    assert_eq!(found["pod-security.kubernetes.io/audit-violations"], would);
+}
+
+#[test]
+fn warnings_and_the_audit_log() {
+    let mut server = audited();
+    let stated = json!([
         {"key": "who", "valueExpression": "'by ' + request.userInfo.username"},
         {"key": "none", "valueExpression": "object.data.k == 'v' ? '' : 'x'"},
     ]);
-    let spec = json!({"validations": validations(&["true", "false"]), "auditAnnotations": annotations});
+    let spec = json!({"validations": validations(&["true", "false"]), "auditAnnotations": stated});
     server.policy("p", spec, json!({"validationActions": ["Warn", "Audit"]}));
     let outputs = server.send("POST", CONFIGMAPS, &[("content-type", "application/json")], configmap("a").to_string().as_bytes());
     assert_eq!(answer(&outputs).0, 201);
@@ -238,17 +269,15 @@ fn warnings_and_the_audit_log() {
         outputs.iter().find_map(|o| if let Output::Respond { headers, .. } = o { Some(headers) } else { None }).unwrap();
     let warned = "299 - \"Validation failed for ValidatingAdmissionPolicy 'p' with binding 'p': failed expression: false\"";
     assert!(headers.contains(&("warning".to_owned(), warned.to_owned())), "{headers:?}");
-    let lines = outputs.iter().filter_map(|o| if let Output::Audit(line) = o { Some(line) } else { None });
-    let last: Value = serde_json::from_slice(lines.last().unwrap()).unwrap();
-    let failure: Value =
-        serde_json::from_str(last["annotations"]["validation.policy.admission.k8s.io/validation_failure"].as_str().unwrap())
-            .unwrap();
+    let found = annotations(&outputs);
+    let failure = found["validation.policy.admission.k8s.io/validation_failure"].as_str().unwrap();
+    let failure: Value = serde_json::from_str(failure).unwrap();
     assert_eq!(
         failure,
         json!([{"message": "failed expression: false", "policy": "p", "binding": "p", "expressionIndex": 1, "validationActions": ["Warn", "Audit"]}])
     );
-    assert_eq!(last["annotations"]["p/who"], "by admin");
-    assert!(last["annotations"].get("p/none").is_none());
+    assert_eq!(found["p/who"], "by admin");
+    assert!(found.get("p/none").is_none());
 }
 
 /// A server that has mutating policies.

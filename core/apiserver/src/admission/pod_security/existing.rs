@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use object::value::str_at;
 use object::{GroupResource, Value};
 
-use super::{Attributes, policy, violations};
+use super::{Attributes, Level, policy};
 use crate::server::ApiServer;
 
 /// So many pods are looked at.
@@ -14,8 +14,8 @@ const MOST_PODS: usize = 3000;
 /// Warns of pods that are there and would not be let in any more.
 pub(super) fn warn(api: &mut ApiServer, attributes: &Attributes<'_>, namespace: &Value) {
     let Some(old) = attributes.old else { return };
-    let ((level, version), (old_level, old_version)) = (policy(namespace, "enforce"), policy(old, "enforce"));
-    if level < old_level || level == old_level && version == old_version || level == super::Level::Privileged {
+    let (enforced, before) = (policy(namespace, "enforce").0, policy(old, "enforce").0);
+    if enforced.level < before.level || enforced == before || enforced.level == Level::Privileged {
         return;
     }
     let name = attributes.name;
@@ -30,7 +30,7 @@ pub(super) fn warn(api: &mut ApiServer, attributes: &Attributes<'_>, namespace: 
         }
         let pod = pod.value();
         let part = |key: &str| pod.get(key).unwrap_or(&Value::Null);
-        let reasons = violations(level, part("metadata"), part("spec"));
+        let reasons = enforced.violations(part("metadata"), part("spec"));
         if !reasons.is_empty() {
             let short: Vec<&str> = reasons.iter().map(|reason| reason.split(" (").next().unwrap_or(reason)).collect();
             found.entry(short.join(", ")).or_default().push(str_at(&pod, &["metadata", "name"]).to_owned());
@@ -43,7 +43,7 @@ pub(super) fn warn(api: &mut ApiServer, attributes: &Attributes<'_>, namespace: 
     if found.is_empty() {
         return;
     }
-    let shown = format!("{}:{version}", level.name());
+    let shown = enforced.to_string();
     api.warnings.push(format!("existing pods in namespace {name:?} violate the new PodSecurity enforce level {shown:?}"));
     let mut list: Vec<String> = found
         .into_iter()
