@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use object::value::{at, i64_at, list_at, set, str_at};
-use object::{GroupResource, Time, Value, json};
+use object::{ApiError, GroupResource, Reason, Time, Value, json};
 use store::{Key, Progress};
 
 use crate::calls::Work;
 use crate::client::gvr;
+use crate::edge::route::Route;
 use crate::identity::UserInfo;
 use crate::message::{Identity, Outgoing, Output, Relay, Request, Upstream};
 use crate::server::ApiServer;
@@ -52,6 +53,15 @@ const PRIORITIES: [(&str, i64); 22] = [
 ];
 
 /// A group in a version.
+/// For how long an answer serves the parts of the control plane that asked.
+const FETCHED_SECONDS: u64 = 10;
+
+/// How many answers are kept.
+const MAX_FETCHED: usize = 256;
+
+/// How long a part of the control plane waits for another server.
+const FETCH_TIMEOUT_MILLIS: u32 = 10_000;
+
 type GroupVersion = (String, String);
 
 /// What other servers serve.
@@ -64,6 +74,8 @@ pub(crate) struct Aggregation {
     discovered: BTreeMap<GroupVersion, Value>,
     /// When each of them is asked next.
     due: BTreeMap<String, Time>,
+    /// What they answered to parts of the control plane.
+    fetched: BTreeMap<String, Fetched>,
 }
 
 impl Aggregation {
@@ -81,6 +93,11 @@ impl Aggregation {
     /// Whether every other server will be asked again how it is.
     pub(crate) fn looks_after_all(&self) -> bool {
         self.remote.values().all(|name| self.due.contains_key(name))
+    }
+
+    /// Keeps an answer.
+    pub(crate) fn fetched(&mut self, at: Time, fetch: &Fetch, answer: object::Result<Value>) {
+        self.fetched.insert(fetch.path.clone(), Fetched { at, answer: Some(answer) });
     }
 
     /// What is served here changed.
@@ -287,13 +304,96 @@ fn remote_user(user: &UserInfo) -> Vec<(String, String)> {
     headers
 }
 
-/// Passes a request on to the server that serves its group, and answers 503 if there is none to be found.
-pub(crate) fn forward(api: &mut ApiServer, request: &Request, user: &UserInfo, group: &str, version: &str) {
-    let name = api.aggregation.remote.get(&(group.to_owned(), version.to_owned())).cloned().unwrap_or_default();
-    let service = api.store.get(&Key::new(&services(), "", &name)).map(|service| service.value()).unwrap_or_default();
+/// The server of a group, if it is there and well.
+fn way(api: &ApiServer, group: &str, version: &str) -> Option<Upstream> {
+    let name = api.aggregation.remote.get(&(group.to_owned(), version.to_owned()))?;
+    let service = api.store.get(&Key::new(&services(), "", name))?.value();
     let conditions = list_at(&service, &["status", "conditions"]);
     let available = conditions.iter().any(|c| str_at(c, &["type"]) == "Available" && str_at(c, &["status"]) == "True");
-    let upstream = place(api, &service).ok().filter(|_| available);
+    place(api, &service).ok().filter(|_| available)
+}
+
+/// What a part of the control plane wants to read from another server.
+pub(crate) struct Fetch {
+    path: String,
+    user: UserInfo,
+}
+
+/// What a server answered lately.
+struct Fetched {
+    at: Time,
+    /// `None` while it is being asked.
+    answer: Option<object::Result<Value>>,
+}
+
+/// What another server answers to a GET of this path, if it has been asked a moment ago; otherwise it is asked now, and the answer
+/// is there the next time. `None` if no other server serves it.
+pub(crate) fn fetch(api: &mut ApiServer, now: Time, user: &UserInfo, path: &str) -> Option<object::Result<Value>> {
+    let route = Route::parse(path);
+    let (group, version) = route.group_version()?;
+    if !api.aggregation.serves(group, version) {
+        return None;
+    }
+    if let Some(known) = api.aggregation.fetched.get(path).filter(|known| now.secs_since(known.at) < FETCHED_SECONDS) {
+        return Some(known.answer.clone().unwrap_or_else(|| Err(ApiError::pending())));
+    }
+    let fetch = Fetch { path: path.to_owned(), user: user.clone() };
+    let fetched = &mut api.aggregation.fetched;
+    fetched.retain(|_, known| now.secs_since(known.at) < FETCHED_SECONDS);
+    if fetched.len() >= MAX_FETCHED {
+        return Some(Err(ApiError::new(429, Reason::TooManyRequests, "too many requests to other servers")));
+    }
+    fetched.insert(fetch.path.clone(), Fetched { at: now, answer: None });
+    let rng = api.rng.clone();
+    if !run_fetch(api, now, &fetch) {
+        api.park(Work::Fetch(Box::new(fetch)), now, rng);
+    }
+    let known = api.aggregation.fetched.get(path)?;
+    Some(known.answer.clone().unwrap_or_else(|| Err(ApiError::pending())))
+}
+
+/// Asks; false if the answer is still to come.
+pub(crate) fn run_fetch(api: &mut ApiServer, now: Time, fetch: &Fetch) -> bool {
+    let route = Route::parse(&fetch.path);
+    let upstream = route.group_version().and_then(|(group, version)| way(api, group, version));
+    let unavailable = || ApiError::new(503, Reason::ServiceUnavailable, "the server is currently unable to handle the request");
+    let answer = match upstream {
+        None => Err(unavailable()),
+        Some(upstream) => {
+            let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
+            headers.extend(remote_user(&fetch.user));
+            let question = Outgoing {
+                upstream,
+                method: "GET".to_owned(),
+                target: fetch.path.clone(),
+                headers,
+                timeout_millis: FETCH_TIMEOUT_MILLIS,
+                ..Outgoing::default()
+            };
+            let Ok(replies) = api.call(vec![question]) else { return false };
+            match replies.into_iter().next() {
+                Some(Ok(answer)) if (200..300).contains(&answer.status) => serde_json::from_slice(&answer.body)
+                    .map_err(|why| ApiError::internal(format!("couldn't decode the answer: {why}"))),
+                Some(Ok(answer)) => {
+                    let status: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                    let message = match str_at(&status, &["message"]) {
+                        "" => "the server is currently unable to handle the request",
+                        message => message,
+                    };
+                    Err(ApiError::new(answer.status, Reason::Unknown, message))
+                }
+                Some(Err(why)) => Err(ApiError::new(503, Reason::ServiceUnavailable, why)),
+                None => Err(unavailable()),
+            }
+        }
+    };
+    api.aggregation.fetched(now, fetch, answer);
+    true
+}
+
+/// Passes a request on to the server that serves its group, and answers 503 if there is none to be found.
+pub(crate) fn forward(api: &mut ApiServer, request: &Request, user: &UserInfo, group: &str, version: &str) {
+    let upstream = way(api, group, version);
     let Some(upstream) = upstream else {
         let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
         let body = b"service unavailable\n".to_vec().into();

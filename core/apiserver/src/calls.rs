@@ -11,7 +11,7 @@ use object::{ApiError, Reason, Result, Rng, Time};
 use sha2::{Digest as _, Sha256};
 use store::Progress;
 
-use crate::aggregation;
+use crate::aggregation::{self, Fetch};
 use crate::client::Deferred;
 use crate::edge::{Incoming, deadline};
 use crate::message::{CallId, Outgoing, Output, Reply, StreamId};
@@ -50,6 +50,8 @@ pub(crate) enum Work {
     Events(HeldKey),
     /// A look at the server behind an APIService.
     Probe(String),
+    /// What a part of the control plane wants to read from another server.
+    Fetch(Box<Fetch>),
 }
 
 struct Parked {
@@ -65,7 +67,7 @@ impl Parked {
     fn deadline(&self) -> Time {
         match &self.work {
             Work::Request(incoming) => incoming.deadline,
-            Work::Write(_) | Work::Events(_) | Work::Probe(_) => self.began.plus_secs(REQUEST_SECONDS),
+            Work::Write(_) | Work::Events(_) | Work::Probe(_) | Work::Fetch(_) => self.began.plus_secs(REQUEST_SECONDS),
         }
     }
 }
@@ -185,6 +187,7 @@ impl ApiServer {
                 None
             }
             Work::Events(key) => Some(Work::Events(key)),
+            Work::Fetch(fetch) => (!aggregation::run_fetch(self, now, &fetch)).then_some(Work::Fetch(fetch)),
             Work::Probe(name) => (!aggregation::probe(self, now, &name)).then_some(Work::Probe(name)),
         };
         self.rng = others;
@@ -221,6 +224,7 @@ impl ApiServer {
             Work::Events(key) => self.conversion_ended(&key),
             // The next look is not far.
             Work::Probe(_) => {}
+            Work::Fetch(fetch) => self.aggregation.fetched(self.now, &fetch, Err(error)),
         }
     }
 

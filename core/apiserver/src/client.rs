@@ -1,13 +1,16 @@
 //! The API for the parts of the control plane: the same pipeline as for clients outside, without HTTP around it.
 
-use object::{ApiError, GroupVersionResource, Result, Time, Value};
+use object::{ApiError, GroupVersionResource, Reason, Result, Time, Value};
 use store::Store;
 
+use crate::aggregation;
 use crate::auth::{self, Attributes};
 use crate::calls::{self, Digest, Work};
+use crate::edge::query::Query;
+use crate::edge::route::Route;
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
-use crate::strategy;
+use crate::strategy::{self, scale};
 use crate::write::{DeleteOptions, PatchKind, Target, Write, WriteOptions};
 
 /// A resource by its names.
@@ -21,6 +24,7 @@ enum Operation {
     Create(Value),
     Update(Value),
     Finalize(Value),
+    Scale(Value),
     Patch(PatchKind, Value),
     Delete(DeleteOptions),
 }
@@ -32,6 +36,7 @@ impl Operation {
             Operation::Create(body) => ("create", None, body.to_string()),
             Operation::Update(body) => ("update", None, body.to_string()),
             Operation::Finalize(body) => ("finalize", None, body.to_string()),
+            Operation::Scale(body) => ("scale", None, body.to_string()),
             Operation::Patch(kind, patch) => ("patch", Some(kind), patch.to_string()),
             Operation::Delete(options) => ("delete", None, options.to_object().to_string()),
         };
@@ -46,6 +51,7 @@ impl Operation {
             Operation::Create(body) => api.create(write, body),
             Operation::Update(body) => api.update(write, body),
             Operation::Finalize(body) => strategy::subresource::finalize(api, write, body),
+            Operation::Scale(body) => scale::update(api, write, &body),
             Operation::Patch(kind, patch) => api.patch(write, kind, patch),
             Operation::Delete(options) => api.delete(write.now, write.user, write.target, &options),
         }
@@ -152,6 +158,37 @@ impl<'a> Client<'a> {
     ) -> Result<Value> {
         let target = self.target(gvr, namespace, name, subresource)?;
         self.write("patch", target, Operation::Patch(kind, patch))
+    }
+
+    /// The Scale of an object.
+    pub fn scale(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str) -> Result<Value> {
+        let target = self.target(gvr, namespace, name, "scale")?;
+        if target.resource.subresource("scale").is_none() {
+            return Err(ApiError::new(404, Reason::NotFound, "the server could not find the requested resource"));
+        }
+        self.check("get", &target)?;
+        scale::get(self.api, &target)
+    }
+
+    /// Replaces the Scale of an object.
+    pub fn update_scale(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, scale: Value) -> Result<Value> {
+        let target = self.target(gvr, namespace, name, "scale")?;
+        self.write("update", target, Operation::Scale(scale))
+    }
+
+    /// What another server answers to a GET of this path (`/apis/GROUP/VERSION/…`). It is asked, which takes a while: until
+    /// then the error is [pending](ApiError::is_pending).
+    pub fn fetch(&mut self, path: &str) -> Result<Value> {
+        let route = Route::parse(path);
+        let query = Query::parse(path);
+        let verb = route.verb("GET", &query);
+        let asked = route.attributes(&verb, &[]);
+        auth::check(self.api, self.user, &asked)?;
+        let (resource, group) = (asked.resource.to_owned(), asked.group.to_owned());
+        aggregation::fetch(self.api, self.now, self.user, path).unwrap_or_else(|| {
+            let message = format!("the server could not find the requested resource (get {resource}.{group})");
+            Err(ApiError::new(404, Reason::NotFound, message))
+        })
     }
 
     /// Posts to a subresource: `binding`, `eviction`.

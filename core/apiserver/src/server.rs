@@ -232,6 +232,12 @@ impl ApiServer {
         &self.registry
     }
 
+    /// The versions of a group that other servers serve.
+    pub fn versions_elsewhere(&self, group: &str) -> Vec<String> {
+        let groups = self.aggregation.groups();
+        groups.get(group).into_iter().flatten().map(|version| (*version).to_owned()).collect()
+    }
+
     /// What this server was told.
     pub fn settings(&self) -> &Settings {
         &self.settings

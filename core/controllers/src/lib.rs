@@ -15,6 +15,7 @@ mod disruption;
 mod endpoints;
 mod garbage;
 mod history;
+mod horizontal;
 mod index;
 mod job;
 mod manager;

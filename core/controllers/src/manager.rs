@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::index::Index;
 use crate::queue::WorkQueue;
 use crate::{
-    cluster_role_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, job, namespace, node,
+    cluster_role_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, horizontal, job, namespace, node,
     policy_status, protection, quota, replicaset, root_ca, service_account, service_cidr, statefulset, token, ttl_after_finished,
     volume_binder,
 };
@@ -95,6 +95,7 @@ fn all() -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("persistentvolumeclaim-protection-controller", Box::new(protection::PvcProtectionController)),
         ("persistentvolume-protection-controller", Box::new(protection::PvProtectionController)),
         ("clusterrole-aggregation-controller", Box::new(cluster_role_aggregation::ClusterRoleAggregation)),
+        ("horizontal-pod-autoscaler-controller", Box::new(horizontal::HorizontalController::default())),
         ("service-cidr-controller", Box::new(service_cidr::ServiceCidrController)),
         ("persistentvolume-binder-controller", Box::new(volume_binder::VolumeBinder)),
         ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),

@@ -101,8 +101,7 @@ impl World {
         let condition =
             json!({"type": "Ready", "status": if ready { "True" } else { "False" }, "lastTransitionTime": self.now.rfc3339()});
         let mut changed = pod.clone();
-        changed["status"] =
-            json!({"phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}], "conditions": [condition]});
+        changed["status"] = json!({"phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}], "conditions": [condition], "startTime": self.now.rfc3339()});
         changed["metadata"].as_object_mut().unwrap().remove("resourceVersion");
         self.api.client(self.now, &self.admin).update_status(&gvr("", "v1", "pods"), namespace, name, changed).expect("status");
         self.settle();
