@@ -86,6 +86,7 @@ fn all() -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("daemonset-controller", Box::new(daemonset::DaemonSetController::default())),
         ("ttl-after-finished-controller", Box::new(ttl_after_finished::TtlAfterFinishedController)),
         ("endpointslice-controller", Box::new(endpoints::EndpointSliceController::default())),
+        ("endpointslice-mirroring-controller", Box::new(endpoints::EndpointSliceMirroringController)),
         ("endpoints-controller", Box::new(endpoints::EndpointsController::default())),
         ("node-lifecycle-controller", Box::new(node::NodeLifecycleController::default())),
         ("node-ipam-controller", Box::new(node::NodeIpamController)),

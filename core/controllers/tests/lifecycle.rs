@@ -190,6 +190,45 @@ fn a_role_is_made_of_those_it_selects() {
     assert!(managers.contains(&"clusterrole-aggregation-controller"), "{managers:?}");
 }
 
+/// <https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#endpointslice-mirroring>
+#[test]
+fn endpoints_that_somebody_wrote_are_mirrored() {
+    let mut world = World::new();
+    let (services, endpoints) = (core("services"), core("endpoints"));
+    let slices = gvr("discovery.k8s.io", "v1", "endpointslices");
+    let mirrors = |world: &World| -> Vec<Value> {
+        let all = world.list(&slices).into_iter();
+        all.filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == "db").collect()
+    };
+    world.create(
+        &services,
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db", "namespace": "default"},
+        "spec": {"ports": [{"port": 5432}]}}),
+    );
+    let subsets = |ips: &[&str]| {
+        let addresses: Vec<Value> = ips.iter().map(|ip| json!({"ip": ip})).collect();
+        json!([{"addresses": addresses, "ports": [{"port": 5432, "name": "sql"}]}])
+    };
+    let written = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "db", "namespace": "default", "labels": {"a": "b"}},
+        "subsets": subsets(&["192.0.2.7", "2001:db8::7"])});
+    world.create(&endpoints, written);
+    let made = mirrors(&world);
+    let families: Vec<&str> = made.iter().filter_map(|slice| slice["addressType"].as_str()).collect();
+    assert_eq!(families.len(), 2, "one for each family: {families:?}");
+    assert!(made.iter().all(|slice| slice["metadata"]["labels"]["a"] == "b" && slice["ports"][0]["name"] == "sql"));
+    world.patch(&endpoints, "default", "db", json!({"subsets": subsets(&["192.0.2.8"])}));
+    let made = mirrors(&world);
+    assert_eq!(made.len(), 1);
+    assert_eq!(made[0]["endpoints"], json!([{"addresses": ["192.0.2.8"], "conditions": {"ready": true}}]));
+    world.patch(
+        &endpoints,
+        "default",
+        "db",
+        json!({"metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}}}),
+    );
+    assert!(mirrors(&world).is_empty(), "nobody wants it any more");
+}
+
 fn base64_text(value: &Value) -> String {
     use base64::Engine as _;
     let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap_or_default()).expect("it is base64");

@@ -3,6 +3,7 @@
 //! <https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/>
 
 mod legacy;
+mod mirroring;
 mod slices;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::pod::PodView;
 use crate::queue::WorkQueue;
 
 pub use legacy::EndpointsController;
+pub use mirroring::EndpointSliceMirroringController;
 pub use slices::EndpointSliceController;
 
 fn services() -> GroupResource {
