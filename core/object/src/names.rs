@@ -35,6 +35,25 @@ pub fn dns1123_subdomain(value: &str) -> Vec<String> {
     errors
 }
 
+/// A DNS name whose labels may have underscores, but at their ends only one, in front: what resolvers search.
+pub fn dns1123_subdomain_with_underscore(value: &str) -> Vec<String> {
+    let mut errors = too_long(value, 253);
+    let label = |label: &str| {
+        let label = label.strip_prefix('_').unwrap_or(label);
+        let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        label.starts_with(ends) && label.ends_with(ends) && label.bytes().all(|b| is_dns_byte(b) || b == b'_')
+    };
+    if !value.split('.').all(label) {
+        errors.push(regex_error(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and \
+             end with an alphanumeric character",
+            "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*",
+            &["example.com"],
+        ));
+    }
+    errors
+}
+
 /// A DNS name that may begin with the label `*`.
 pub fn wildcard_dns1123_subdomain(value: &str) -> Vec<String> {
     let mut errors = too_long(value, 253);
@@ -257,9 +276,10 @@ mod tests {
     fn accepts_and_refuses() {
         type Rule = fn(&str) -> Vec<String>;
         let long = "a".repeat(64);
-        let cases: [(&str, Rule, &[&str], &[&str]); 9] = [
+        let cases: [(&str, Rule, &[&str], &[&str]); 10] = [
             ("label", dns1123_label, &["a", "0", "a-0"], &["", "-a", "a-", "A", "a.b", "a_b", &long]),
             ("subdomain", dns1123_subdomain, &["a.b", "0.a-1", &long], &["", ".", "a..b", "a.-b", "A.b"]),
+            ("searched", dns1123_subdomain_with_underscore, &["_a.b_c", "a"], &["", "a_", "__a", "-a"]),
             ("1035", dns1035_label, &["a", "a-0"], &["0a", "", "a.b"]),
             ("qualified", qualified_name, &["a", "A_b.c", "x.y/z"], &["", "/a", "a/", "a/b/c", "X/a", "-a", &long]),
             ("value", label_value, &["", "a", "A_b.c"], &["-", "a b", &long]),

@@ -4,27 +4,36 @@
 //! [`metadata`] is the same for all kinds; what else a kind demands is in the module of its group. A kind without
 //! rules is valid when its metadata is.
 
+mod affinity;
 mod apps;
 mod autoscaling;
 mod batch;
 mod config;
 mod container;
+mod environment;
 mod errors;
 mod fixed;
 mod machinery;
 mod metadata;
+mod mounts;
 mod others;
 mod pod;
 mod pod_update;
 mod policies;
 mod probe;
+mod projected;
+mod quota;
 mod rbac;
 mod resources;
+mod scheduling;
+mod security;
 mod selector;
 mod service;
+mod sources;
 mod storage;
 mod volume;
 mod webhooks;
+mod windows;
 
 use object::value::at;
 use object::{Cause, Value};
@@ -95,6 +104,8 @@ fn status(errors: &mut Errors, resource: &Resource, object: &Value) {
         ("", "Service") | ("networking.k8s.io", "Ingress") => {
             service::load_balancer_status(errors, deep(object, &["status", "loadBalancer"]));
         }
+        ("", "ResourceQuota") => quota::status(errors, object),
+        ("", "Node") => others::node_resources(errors, object),
         ("policy", "PodDisruptionBudget") => fixed::budget_status(errors, object),
         ("certificates.k8s.io", "CertificateSigningRequest") => fixed::certificate_status(errors, object),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => policies::status(errors, object),
@@ -104,7 +115,7 @@ fn status(errors: &mut Errors, resource: &Resource, object: &Value) {
 
 fn pod_or_spec(errors: &mut Errors, resource: &Resource, object: &Value, old: &Value, subresource: &str) {
     match (&*resource.kind.group, &*resource.kind.kind, subresource) {
-        ("", "Pod", "ephemeralcontainers") => pod::spec(errors, field(object, "spec"), &Path::root("spec")),
+        ("", "Pod", "ephemeralcontainers") => pod_update::ephemeral_containers(errors, object, old),
         ("", "Pod", "") => pod_update::update(errors, object, old),
         (_, _, "") => spec(errors, resource, object, Some(old)),
         _ => {}
@@ -127,8 +138,8 @@ fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&V
         ("", "PersistentVolumeClaim") => storage::claim(e, object, old),
         ("", "PersistentVolume") => storage::volume(e, object),
         ("", "Event") => config::event(e, object),
-        ("", "LimitRange") => config::limit_range(e, object),
-        ("", "ResourceQuota") => config::resource_quota(e, object),
+        ("", "LimitRange") => quota::limit_range(e, object),
+        ("", "ResourceQuota") => quota::resource_quota(e, object, old),
         ("apps", "Deployment") => apps::deployment(e, object, old),
         ("apps", "ReplicaSet") => apps::replica_set(e, object, old),
         ("apps", "StatefulSet") => apps::stateful_set(e, object, old),
@@ -147,7 +158,7 @@ fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&V
         ("networking.k8s.io", "NetworkPolicy") => service::network_policy(e, object),
         ("networking.k8s.io", "Ingress") => service::ingress(e, object),
         ("networking.k8s.io", "IngressClass") => others::ingress_class(e, object, old),
-        ("", "Node") => others::node(e, object),
+        ("", "Node") => others::node(e, object, old),
         ("", "Endpoints") => others::endpoints(e, object),
         ("discovery.k8s.io", "EndpointSlice") => others::endpoint_slice(e, object, old),
         ("node.k8s.io", "RuntimeClass") => others::runtime_class(e, object, old),

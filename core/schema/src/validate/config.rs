@@ -1,12 +1,9 @@
-//! ConfigMaps, Secrets, quotas, ranges of limits, events and leases.
-
-use std::collections::BTreeSet;
+//! ConfigMaps, Secrets, events and leases.
 
 use object::meta::annotation;
-use object::quantity::Quantity;
 use object::{Value, names};
 
-use super::errors::{Errors, Path, items, text};
+use super::errors::{Errors, Path, text};
 use super::{deep, field};
 
 const MAX_SIZE: usize = 1024 * 1024;
@@ -77,7 +74,7 @@ pub(super) fn secret(e: &mut Errors, object: &Value, old: Option<&Value>) {
             e.required(&path.key("username"), "");
             e.required(&path.key("password"), "");
         }
-        "kubernetes.io/ssh-auth" if !has("ssh-privatekey") => e.required(&path.key("ssh-privatekey"), ""),
+        "kubernetes.io/ssh-auth" if text(field(data, "ssh-privatekey")).is_empty() => e.required(&path.key("ssh-privatekey"), ""),
         "kubernetes.io/tls" => {
             for key in ["tls.crt", "tls.key"].into_iter().filter(|key| !has(key)) {
                 e.required(&path.key(key), "");
@@ -121,54 +118,3 @@ pub(super) fn lease(e: &mut Errors, object: &Value) {
         }
     }
 }
-
-pub(super) fn resource_quota(e: &mut Errors, object: &Value) {
-    let (spec, path) = (field(object, "spec"), Path::root("spec"));
-    let hard = path.child("hard");
-    for (name, amount) in field(spec, "hard").as_object().into_iter().flatten() {
-        let path = hard.key(name);
-        e.name(&path, name, names::qualified_name);
-        if let Some(quantity) = Quantity::from_json(amount).filter(|q| q.sign() < 0) {
-            e.invalid(&path, &quantity.to_string().into(), super::errors::NOT_NEGATIVE);
-        }
-    }
-}
-
-pub(super) fn limit_range(e: &mut Errors, object: &Value) {
-    let spec = Path::root("spec");
-    let list = spec.child("limits");
-    for (i, limit) in items(deep(object, &["spec", "limits"])).iter().enumerate() {
-        let path = list.index(i);
-        let kind = text(field(limit, "type"));
-        if kind == "Pod" {
-            for key in ["default", "defaultRequest"].into_iter().filter(|key| !field(limit, key).is_null()) {
-                e.forbidden(&path.child(key), "may not be specified when `type` is 'Pod'");
-            }
-        }
-        let amount = |key: &str, name: &str| Quantity::from_json(field(field(limit, key), name));
-        let all = ["min", "max", "default", "defaultRequest"].into_iter().filter_map(|key| field(limit, key).as_object());
-        let names: BTreeSet<&str> = object::order::set(all.flat_map(|m| m.keys().map(String::as_str)));
-        for name in names {
-            for (low, high, blamed, message) in ORDER {
-                let (Some(a), Some(b), Some(value)) = (amount(low, name), amount(high, name), amount(blamed, name)) else {
-                    continue;
-                };
-                if a > b {
-                    let [first, second] = message;
-                    let detail = format!("{first} {a} is greater than {second} {b}");
-                    e.invalid(&path.child(blamed).key(name), &value.to_string().into(), &detail);
-                }
-            }
-        }
-    }
-}
-
-/// What must not be more than what, which of the two is to blame, and how they are called.
-const ORDER: [(&str, &str, &str, [&str; 2]); 6] = [
-    ("min", "max", "min", ["min value", "max value"]),
-    ("min", "defaultRequest", "defaultRequest", ["min value", "default request value"]),
-    ("defaultRequest", "max", "defaultRequest", ["default request value", "max value"]),
-    ("defaultRequest", "default", "defaultRequest", ["default request value", "default limit value"]),
-    ("min", "default", "default", ["min value", "default value"]),
-    ("default", "max", "default", ["default value", "max value"]),
-];

@@ -96,6 +96,17 @@ impl Errors {
         self.0.push(Cause { reason: CauseType::Duplicate, field: path.to_string(), message });
     }
 
+    /// Like [`Errors::duplicate_shown`], saying what must be unique.
+    pub(super) fn duplicate_because(&mut self, path: &Path<'_>, shown: &str, detail: &str) {
+        self.duplicate_shown(path, &format!("{shown}: {detail}"));
+    }
+
+    /// Like [`Errors::not_found`], saying where it was looked for.
+    pub(super) fn not_found_in(&mut self, path: &Path<'_>, name: &str, detail: &str) {
+        let message = format!("Not found: {name:?}: {detail}");
+        self.0.push(Cause { reason: CauseType::NotFound, field: path.to_string(), message });
+    }
+
     pub(super) fn not_found(&mut self, path: &Path<'_>, value: &Value) {
         self.0.push(Cause::not_found(path.to_string(), value));
     }
@@ -144,6 +155,13 @@ impl Errors {
     pub(super) fn one_of_if_any(&mut self, path: &Path<'_>, value: &Value, supported: &[&str]) {
         if value.as_str().is_some_and(|text| !supported.contains(&text)) {
             self.unsupported(path, value, supported);
+        }
+    }
+
+    /// A user or a group of Linux, where there is one.
+    pub(super) fn id(&mut self, path: &Path<'_>, value: &Value) {
+        if value.as_i64().is_some_and(|id| !(0..=i64::from(i32::MAX)).contains(&id)) {
+            self.invalid(path, value, "must be between 0 and 2147483647, inclusive");
         }
     }
 

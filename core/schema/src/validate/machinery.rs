@@ -187,17 +187,35 @@ pub(super) fn signing_request(e: &mut Errors, object: &Value) {
 }
 
 fn signer(e: &mut Errors, name: &Value, path: &Path<'_>) {
-    match text(name) {
-        "" => e.required(path, ""),
-        "kubernetes.io/legacy-unknown" => e.invalid(path, name, "the legacy signerName is not allowed via this API version"),
-        signer => match signer.split_once('/') {
-            Some((domain, rest)) if !rest.is_empty() && !rest.contains('/') => {
-                e.all(path, name, names::dns1123_subdomain(domain));
-                if !domain.contains('.') {
-                    e.invalid(path, name, "should be a domain with at least two segments separated by dots");
-                }
-            }
-            _ => e.invalid(path, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'"),
-        },
+    signer_name(e, text(name), path);
+    if text(name) == "kubernetes.io/legacy-unknown" {
+        e.invalid(path, name, "the legacy signerName is not allowed via this API version");
+    }
+}
+
+/// `ValidateSignerName`: a domain of at least two labels, and a path without slashes.
+pub(super) fn signer_name(e: &mut Errors, name: &str, path: &Path<'_>) {
+    if name.is_empty() {
+        return e.required(path, "");
+    }
+    let Some((domain, rest)) = name.split_once('/').filter(|(_, rest)| !rest.contains('/')) else {
+        let detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+        return e.invalid(path, &name.into(), detail);
+    };
+    if domain.len() > 253 {
+        e.too_long(path, 253);
+    }
+    for label in domain.split('.') {
+        for wrong in names::dns1123_label(label) {
+            e.invalid(path, &domain.into(), &format!("validating label {label:?}: {wrong}"));
+        }
+    }
+    if !domain.contains('.') {
+        e.invalid(path, &domain.into(), "should be a domain with at least two segments separated by dots");
+    }
+    for label in rest.split('.') {
+        for wrong in names::dns1123_subdomain(label) {
+            e.invalid(path, &rest.into(), &format!("validating label {label:?}: {wrong}"));
+        }
     }
 }

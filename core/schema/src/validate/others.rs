@@ -3,22 +3,55 @@
 use object::{Value, names};
 
 use super::errors::{Errors, Path, items, text};
-use super::{deep, field, probe};
+use super::{deep, field, probe, resources, scheduling};
 
-pub(super) fn node(e: &mut Errors, object: &Value) {
-    let spec = Path::root("spec");
-    let list = spec.child("taints");
+pub(super) fn node(e: &mut Errors, object: &Value, old: Option<&Value>) {
+    // Kubernetes puts the taints into the metadata's path.
+    let meta = Path::root("metadata");
+    let list = meta.child("taints");
     let mut seen = std::collections::BTreeSet::new();
     for (i, taint) in items(deep(object, &["spec", "taints"])).iter().enumerate() {
         let path = list.index(i);
-        e.name(&path.child("key"), text(field(taint, "key")), names::qualified_name);
-        e.name(&path.child("value"), text(field(taint, "value")), names::label_value);
-        let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-        let effect = field(taint, "effect");
-        e.one_of(&path.child("effect"), effect, &effects);
-        if !seen.insert((text(field(taint, "key")), text(effect))) {
-            e.duplicate(&path, taint);
+        let (key, value, effect) = (text(field(taint, "key")), text(field(taint, "value")), field(taint, "effect"));
+        e.name(&path.child("key"), key, names::qualified_name);
+        scheduling::joined(e, &path.child("value"), value, names::label_value(value));
+        e.one_of(&path.child("effect"), effect, &["NoSchedule", "PreferNoSchedule", "NoExecute"]);
+        if !seen.insert((key, text(effect))) {
+            let added = field(taint, "timeAdded");
+            let shown = format!("{{\"Key\":{key:?},\"Value\":{value:?},\"Effect\":{:?},\"TimeAdded\":{added}}}", text(effect));
+            e.duplicate_because(&path, &shown, "taints must be unique by key and effect pair");
         }
+    }
+    node_resources(e, object);
+    if old.is_none() {
+        pod_ranges(e, deep(object, &["spec", "podCIDRs"]));
+    }
+}
+
+/// `ValidateNodeResources`.
+pub(super) fn node_resources(e: &mut Errors, object: &Value) {
+    let status = Path::root("status");
+    for key in ["capacity", "allocatable"] {
+        for (name, amount) in deep(object, &["status", key]).as_object().into_iter().flatten() {
+            let at = status.child(key);
+            resources::quantity(e, name, amount, &at.child(name));
+        }
+    }
+}
+
+fn pod_ranges(e: &mut Errors, ranges: &Value) {
+    let spec = Path::root("spec");
+    let path = spec.child("podCIDRs");
+    let list = items(ranges);
+    for (i, range) in list.iter().enumerate() {
+        super::service::cidr(e, range, &path.index(i));
+    }
+    let v6 = |range: &Value| text(range).contains(':');
+    if list.len() > 2 || list.len() == 2 && list.first().map(v6) == list.get(1).map(v6) {
+        e.invalid(&path, ranges, "may specify no more than one CIDR for each IP family");
+    }
+    for (i, range) in list.iter().enumerate().filter(|(i, range)| list.iter().take(*i).any(|before| before == *range)) {
+        e.duplicate(&path.index(i), range);
     }
 }
 

@@ -1,14 +1,60 @@
 //! Pods and their templates (`ValidatePodSpec`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use object::{Value, names};
 
 use super::errors::{Errors, Path, items, text};
-use super::{container, deep, field, metadata, selector, volume};
+use super::{affinity, container, deep, field, metadata, resources, scheduling, security, volume, windows};
 
+/// What the containers of a pod need to know of the rest of it.
+pub(super) struct Context<'a> {
+    /// The volumes that are right, by name.
+    pub(super) volumes: BTreeMap<&'a str, &'a Value>,
+    /// The names of the pod's claims of resources.
+    pub(super) claims: BTreeSet<&'a str>,
+    pub(super) grace: Option<i64>,
+    pub(super) host_users: bool,
+    pub(super) restart_policy: &'a str,
+}
+
+/// A new pod (`ValidatePodCreate`).
 pub(super) fn pod(e: &mut Errors, object: &Value) {
-    spec(e, field(object, "spec"), &Path::root("spec"));
+    metadata_and_spec(e, object);
+    let (spec, path) = (field(object, "spec"), Path::root("spec"));
+    if !items(field(spec, "ephemeralContainers")).is_empty() {
+        e.forbidden(&path.child("ephemeralContainers"), "cannot be set on create");
+    }
+    if !text(field(spec, "nodeName")).is_empty() && !items(field(spec, "schedulingGates")).is_empty() {
+        e.forbidden(&path.child("nodeName"), "cannot be set until all schedulingGates have been cleared");
+    }
+}
+
+/// `validatePodMetadataAndSpec`: what holds for pods whenever they are written.
+pub(super) fn metadata_and_spec(e: &mut Errors, object: &Value) {
+    let (pod, path) = (field(object, "spec"), Path::root("spec"));
+    let meta = Path::root("metadata");
+    security::annotations(e, deep(object, &["metadata", "annotations"]), pod, &meta.child("annotations"));
+    spec(e, pod, object, &path);
+    if text(field(pod, "serviceAccountName")).is_empty() {
+        let list = path.child("volumes");
+        for (i, volume) in items(field(pod, "volumes")).iter().enumerate() {
+            let volume_at = list.index(i);
+            let projected = volume_at.child("projected");
+            let sources = projected.child("sources");
+            for (i, source) in items(deep(volume, &["projected", "sources"])).iter().enumerate() {
+                if !field(source, "serviceAccountToken").is_null() {
+                    let detail = "must not be specified when serviceAccountName is not set";
+                    e.forbidden(&sources.index(i).child("serviceAccountToken"), detail);
+                }
+            }
+        }
+    }
+    for list in ["containers", "initContainers"] {
+        for (i, container) in items(field(pod, list)).iter().enumerate() {
+            container::trimmed_image(e, container, &path.child(list).index(i));
+        }
+    }
 }
 
 /// `ValidatePodTemplateSpec`.
@@ -16,28 +62,92 @@ pub(super) fn template(e: &mut Errors, template: &Value, path: &Path<'_>) {
     let meta = field(template, "metadata");
     metadata::labels(e, field(meta, "labels"), &path.child("labels"));
     metadata::annotations(e, field(meta, "annotations"), &path.child("annotations"));
-    let (pod, path) = (field(template, "spec"), path.child("spec"));
-    spec(e, pod, &path);
+    let (pod, at) = (field(template, "spec"), path.child("spec"));
+    security::annotations(e, field(meta, "annotations"), pod, &path.child("annotations"));
+    spec(e, pod, &Value::Null, &at);
     if !items(field(pod, "ephemeralContainers")).is_empty() {
-        e.forbidden(&path.child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
+        e.forbidden(&at.child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
     }
 }
 
-pub(super) fn spec(e: &mut Errors, spec: &Value, path: &Path<'_>) {
-    let volumes = volume::volumes(e, field(spec, "volumes"), &path.child("volumes"));
-    container::all(e, spec, &volumes, path);
+/// All containers, in the order in which Kubernetes visits them: the list they are in, their place there, and they.
+pub(super) fn containers(spec: &Value) -> impl Iterator<Item = (&'static str, usize, &Value)> {
+    let list = |name: &'static str| items(field(spec, name)).iter().enumerate().map(move |(i, c)| (name, i, c));
+    list("initContainers").chain(list("containers")).chain(list("ephemeralContainers"))
+}
+
+/// The rules of a spec. `pod` is the pod whose it is, or null in a template.
+fn spec(e: &mut Errors, spec: &Value, pod: &Value, path: &Path<'_>) {
+    let grace = field(spec, "terminationGracePeriodSeconds");
+    if grace.is_null() {
+        e.required(&path.child("terminationGracePeriodSeconds"), "");
+    }
+    let claims = items(field(spec, "resourceClaims"));
+    let context = Context {
+        volumes: volume::volumes(e, spec, pod, &path.child("volumes")),
+        claims: object::order::set(claims.iter().map(|c| text(field(c, "name"))).filter(|name| !name.is_empty())),
+        grace: grace.as_i64(),
+        host_users: field(spec, "hostUsers") != &Value::Bool(false),
+        restart_policy: text(field(spec, "restartPolicy")),
+    };
+    resources::pod_claims(e, claims, &path.child("resourceClaims"));
+    container::all(e, spec, &context, path);
+    resources::pod(e, spec, &path.child("resources"));
+    host_network(e, spec, !pod.is_null(), path);
     e.one_of(&path.child("restartPolicy"), field(spec, "restartPolicy"), &["Always", "OnFailure", "Never"]);
     let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
     e.one_of(&path.child("dnsPolicy"), field(spec, "dnsPolicy"), &policies);
     metadata::labels(e, field(spec, "nodeSelector"), &path.child("nodeSelector"));
-    security_context(e, field(spec, "securityContext"), &path.child("securityContext"));
-    image_pull_secrets(e, field(spec, "imagePullSecrets"), &path.child("imagePullSecrets"));
-    affinity(e, field(spec, "affinity"), &path.child("affinity"));
-    dns_config(e, spec, path);
-    gates(e, spec, path);
-    spread(e, field(spec, "topologySpreadConstraints"), &path.child("topologySpreadConstraints"));
+    security::pod(e, spec, path);
+    affinity::check(e, field(spec, "affinity"), &path.child("affinity"));
+    dns_config(e, spec, &path.child("dnsConfig"));
+    scheduling::gates(e, spec, path);
+    scheduling::spread(e, field(spec, "topologySpreadConstraints"), &path.child("topologySpreadConstraints"));
+    windows::host_process(e, spec, path);
+    security::host_users(e, spec, path);
     identity(e, spec, path);
-    tolerations(e, field(spec, "tolerations"), &path.child("tolerations"));
+    resources::overhead(e, field(spec, "overhead"), &path.child("overhead"));
+    windows::system(e, spec, path);
+}
+
+/// On the network of its host a container's ports are the host's (`validatePodHostNetworkDeps`).
+fn host_network(e: &mut Errors, spec: &Value, is_pod: bool, path: &Path<'_>) {
+    if field(spec, "hostNetwork") != &Value::Bool(true) {
+        return;
+    }
+    let list = path.child("containers");
+    for (i, container) in items(field(spec, "containers")).iter().enumerate() {
+        let at = list.index(i);
+        let ports = at.child("ports");
+        for (i, port) in items(field(container, "ports")).iter().enumerate() {
+            let number = |key: &str| field(port, key).as_i64().unwrap_or(0);
+            let (host, own) = (number("hostPort"), number("containerPort"));
+            // In a template the port of the host may still come by default.
+            if (is_pod || host != 0) && host != own {
+                let detail = "must match `containerPort` when `hostNetwork` is true";
+                e.invalid(&ports.index(i).child("hostPort"), &host.into(), detail);
+            }
+        }
+    }
+}
+
+/// Names of other things, the texts that become host names, and what comes between them.
+fn identity(e: &mut Errors, spec: &Value, path: &Path<'_>) {
+    let name = |e: &mut Errors, key: &str, rule: fn(&str) -> Vec<String>| {
+        let value = text(field(spec, key));
+        if !value.is_empty() {
+            e.name(&path.child(key), value, rule);
+        }
+    };
+    name(e, "serviceAccountName", names::dns1123_subdomain);
+    name(e, "nodeName", names::dns1123_subdomain);
+    let deadline = field(spec, "activeDeadlineSeconds");
+    if deadline.as_i64().is_some_and(|d| !(1..=i64::from(i32::MAX)).contains(&d)) {
+        e.invalid(&path.child("activeDeadlineSeconds"), deadline, "must be between 1 and 2147483647, inclusive");
+    }
+    name(e, "hostname", names::dns1123_label);
+    name(e, "subdomain", names::dns1123_label);
+    scheduling::tolerations(e, field(spec, "tolerations"), &path.child("tolerations"));
     let aliases = path.child("hostAliases");
     for (i, alias) in items(field(spec, "hostAliases")).iter().enumerate() {
         let path = aliases.index(i);
@@ -47,234 +157,50 @@ pub(super) fn spec(e: &mut Errors, spec: &Value, path: &Path<'_>) {
             e.name(&hosts.index(i), text(host), names::dns1123_subdomain);
         }
     }
-}
-
-/// Names of other things, and the texts that become host names.
-fn identity(e: &mut Errors, spec: &Value, path: &Path<'_>) {
-    let mut name = |key: &str, rule: fn(&str) -> Vec<String>| {
-        let value = text(field(spec, key));
-        if !value.is_empty() {
-            e.name(&path.child(key), value, rule);
-        }
-    };
-    name("serviceAccountName", names::dns1123_subdomain);
-    name("nodeName", names::dns1123_subdomain);
-    let deadline = field(spec, "activeDeadlineSeconds");
-    if deadline.as_i64().is_some_and(|d| !(1..=i64::from(i32::MAX)).contains(&d)) {
-        e.invalid(&path.child("activeDeadlineSeconds"), deadline, "must be between 1 and 2147483647, inclusive");
+    name(e, "priorityClassName", names::dns1123_subdomain);
+    if let Some(class) = field(spec, "runtimeClassName").as_str() {
+        e.name(&path.child("runtimeClassName"), class, names::dns1123_subdomain);
     }
-    let mut name = |key: &str, rule: fn(&str) -> Vec<String>| {
-        let value = text(field(spec, key));
-        if !value.is_empty() {
-            e.name(&path.child(key), value, rule);
-        }
-    };
-    name("hostname", names::dns1123_label);
-    name("subdomain", names::dns1123_label);
-    name("priorityClassName", names::dns1123_subdomain);
-    name("runtimeClassName", names::dns1123_subdomain);
-    e.one_of_if_any(&path.child("preemptionPolicy"), field(spec, "preemptionPolicy"), &["PreemptLowerPriority", "Never"]);
-}
-
-/// Kernel parameters: dots and slashes part them into words.
-fn sysctls(e: &mut Errors, sysctls: &Value, path: &Path<'_>) {
-    const SHAPE: &str = "must have at most 253 characters and match regex \
-        ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
-    let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let word =
-        |word: &str| word.starts_with(outer) && word.ends_with(outer) && word.chars().all(|c| outer(c) || matches!(c, '-' | '_'));
-    let mut seen = std::collections::BTreeSet::new();
-    for (i, sysctl) in items(sysctls).iter().enumerate() {
-        let at = path.index(i);
-        let name = text(field(sysctl, "name"));
-        if name.is_empty() {
-            e.required(&at.child("name"), "");
-        } else if name.len() > 253 || !name.split(['.', '/']).all(word) {
-            e.invalid(&at.child("name"), &name.into(), SHAPE);
-        } else if !seen.insert(name) {
-            e.duplicate(&at.child("name"), &name.into());
-        }
+    if !field(spec, "preemptionPolicy").is_null() {
+        let policy = field(spec, "preemptionPolicy");
+        e.one_of(&path.child("preemptionPolicy"), policy, &["PreemptLowerPriority", "Never"]);
     }
 }
 
-fn security_context(e: &mut Errors, context: &Value, path: &Path<'_>) {
-    sysctls(e, field(context, "sysctls"), &path.child("sysctls"));
-    for key in ["fsGroup", "runAsUser", "runAsGroup"] {
-        let value = field(context, key);
-        if value.as_i64().is_some_and(|id| !(0..=i64::from(i32::MAX)).contains(&id)) {
-            e.invalid(&path.child(key), value, "must be between 0 and 2147483647, inclusive");
-        }
-    }
-}
-
-fn image_pull_secrets(e: &mut Errors, secrets: &Value, path: &Path<'_>) {
-    for (i, secret) in items(secrets).iter().enumerate() {
-        if text(field(secret, "name")).is_empty() {
-            e.required(&path.index(i).child("name"), "");
-        }
-    }
-}
-
-fn affinity(e: &mut Errors, affinity: &Value, path: &Path<'_>) {
-    let at = path.child("nodeAffinity");
-    let node = field(affinity, "nodeAffinity");
-    let required = field(node, "requiredDuringSchedulingIgnoredDuringExecution");
-    if !required.is_null() {
-        let at = at.child("requiredDuringSchedulingIgnoredDuringExecution");
-        let list = at.child("nodeSelectorTerms");
-        let terms = items(field(required, "nodeSelectorTerms"));
-        if terms.is_empty() {
-            e.required(&list, "must have at least one node selector term");
-        }
-        for (i, term) in terms.iter().enumerate() {
-            node_selector_term(e, term, &list.index(i));
-        }
-    }
-    let preferred = at.child("preferredDuringSchedulingIgnoredDuringExecution");
-    for (i, term) in items(field(node, "preferredDuringSchedulingIgnoredDuringExecution")).iter().enumerate() {
-        let path = preferred.index(i);
-        weight(e, term, &path);
-        node_selector_term(e, field(term, "preference"), &path.child("preference"));
-    }
-    for kind in ["podAffinity", "podAntiAffinity"] {
-        let (terms, at) = (field(affinity, kind), path.child(kind));
-        let required = at.child("requiredDuringSchedulingIgnoredDuringExecution");
-        for (i, term) in items(field(terms, "requiredDuringSchedulingIgnoredDuringExecution")).iter().enumerate() {
-            pod_affinity_term(e, term, &required.index(i));
-        }
-        let preferred = at.child("preferredDuringSchedulingIgnoredDuringExecution");
-        for (i, term) in items(field(terms, "preferredDuringSchedulingIgnoredDuringExecution")).iter().enumerate() {
-            let path = preferred.index(i);
-            weight(e, term, &path);
-            pod_affinity_term(e, field(term, "podAffinityTerm"), &path.child("podAffinityTerm"));
-        }
-    }
-}
-
-fn weight(e: &mut Errors, term: &Value, path: &Path<'_>) {
-    let weight = field(term, "weight");
-    if !weight.as_i64().is_some_and(|w| (1..=100).contains(&w)) {
-        e.invalid(&path.child("weight"), weight, "must be in the range 1-100");
-    }
-}
-
-/// `ValidateNodeSelectorTerm`.
-pub(super) fn node_selector_term(e: &mut Errors, term: &Value, path: &Path<'_>) {
-    for key in ["matchExpressions", "matchFields"] {
-        let list = path.child(key);
-        for (i, expression) in items(field(term, key)).iter().enumerate() {
-            let path = list.index(i);
-            let values = items(field(expression, "values"));
-            match text(field(expression, "operator")) {
-                "In" | "NotIn" if values.is_empty() => {
-                    e.required(&path.child("values"), "must be specified when `operator` is 'In' or 'NotIn'");
-                }
-                "Exists" | "DoesNotExist" if !values.is_empty() => {
-                    e.forbidden(&path.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-                }
-                "Gt" | "Lt" if values.len() != 1 => {
-                    e.required(&path.child("values"), "must be specified single value when `operator` is 'Lt' or 'Gt'");
-                }
-                "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
-                _ => e.invalid(&path.child("operator"), field(expression, "operator"), "not a valid selector operator"),
-            }
-            e.name(&path.child("key"), text(field(expression, "key")), names::qualified_name);
-        }
-    }
-}
-
-fn pod_affinity_term(e: &mut Errors, term: &Value, path: &Path<'_>) {
-    let (found, at) = (field(term, "labelSelector"), path.child("labelSelector"));
-    selector::label_selector(e, found, &at);
-    selector::label_selector(e, field(term, "namespaceSelector"), &path.child("namespaceSelector"));
-    let namespaces = path.child("namespaces");
-    for (i, namespace) in items(field(term, "namespaces")).iter().enumerate() {
-        e.name(&namespaces.index(i), text(namespace), names::dns1123_label);
-    }
-    match text(field(term, "topologyKey")) {
-        "" => e.required(&path.child("topologyKey"), "can not be empty"),
-        key => e.name(&path.child("topologyKey"), key, names::qualified_name),
-    }
-}
-
+/// `validatePodDNSConfig`.
 fn dns_config(e: &mut Errors, spec: &Value, path: &Path<'_>) {
-    let servers = items(deep(spec, &["dnsConfig", "nameservers"]));
-    let at = path.child("dnsConfig");
-    let list = at.child("nameservers");
-    if text(field(spec, "dnsPolicy")) == "None" && servers.is_empty() {
-        e.required(&list, "must provide at least one DNS nameserver when `dnsPolicy` is None");
+    let config = field(spec, "dnsConfig");
+    let (servers, list) = (field(config, "nameservers"), path.child("nameservers"));
+    if text(field(spec, "dnsPolicy")) == "None" {
+        if config.is_null() {
+            return e.required(path, "must provide `dnsConfig` when `dnsPolicy` is None");
+        }
+        if items(servers).is_empty() {
+            return e.required(&list, "must provide at least one DNS nameserver when `dnsPolicy` is None");
+        }
     }
-    if servers.len() > 3 {
-        e.invalid(&list, deep(spec, &["dnsConfig", "nameservers"]), "must not have more than 3 nameservers");
+    if items(servers).len() > 3 {
+        e.invalid(&list, servers, "must not have more than 3 nameservers");
     }
-    for (i, server) in servers.iter().enumerate() {
+    for (i, server) in items(servers).iter().enumerate() {
         super::service::ip(e, server, &list.index(i));
     }
-}
-
-fn gates(e: &mut Errors, spec: &Value, path: &Path<'_>) {
-    let list = path.child("readinessGates");
-    for (i, gate) in items(field(spec, "readinessGates")).iter().enumerate() {
-        e.name(&list.index(i).child("conditionType"), text(field(gate, "conditionType")), names::qualified_name);
+    let (searches, list) = (field(config, "searches"), path.child("searches"));
+    if items(searches).len() > 32 {
+        e.invalid(&list, searches, "must not have more than 32 search paths");
     }
-    let list = path.child("schedulingGates");
-    let mut seen = BTreeSet::new();
-    for (i, gate) in items(field(spec, "schedulingGates")).iter().enumerate() {
-        let name = text(field(gate, "name"));
-        e.name(&list.index(i), name, names::qualified_name);
-        if !seen.insert(name) {
-            e.duplicate(&list.index(i), &name.into());
-        }
+    let spaces = items(searches).len().saturating_sub(1);
+    if items(searches).iter().map(|s| text(s).len()).sum::<usize>() + spaces > 2048 {
+        e.invalid(&list, searches, "must not have more than 2048 characters (including spaces) in the search list");
     }
-}
-
-fn spread(e: &mut Errors, constraints: &Value, path: &Path<'_>) {
-    for (i, constraint) in items(constraints).iter().enumerate() {
-        let path = path.index(i);
-        let skew = field(constraint, "maxSkew");
-        if skew.as_i64().unwrap_or(0) <= 0 {
-            e.invalid(&path.child("maxSkew"), skew, "must be greater than zero");
-        }
-        match text(field(constraint, "topologyKey")) {
-            "" => e.required(&path.child("topologyKey"), "can not be empty"),
-            key => e.name(&path.child("topologyKey"), key, names::qualified_name),
-        }
-        let action = field(constraint, "whenUnsatisfiable");
-        if !matches!(text(action), "DoNotSchedule" | "ScheduleAnyway") {
-            e.unsupported(&path.child("whenUnsatisfiable"), action, &["DoNotSchedule", "ScheduleAnyway"]);
-        }
-        selector::label_selector(e, field(constraint, "labelSelector"), &path.child("labelSelector"));
+    for (i, search) in items(searches).iter().enumerate().filter(|(_, search)| text(search) != ".") {
+        let search = text(search);
+        e.name(&list.index(i), search.strip_suffix('.').unwrap_or(search), names::dns1123_subdomain_with_underscore);
     }
-}
-
-/// `ValidateTolerations`.
-pub(super) fn tolerations(e: &mut Errors, tolerations: &Value, path: &Path<'_>) {
-    for (i, toleration) in items(tolerations).iter().enumerate() {
-        let path = path.index(i);
-        let key = text(field(toleration, "key"));
-        let (operator, effect) = (field(toleration, "operator"), field(toleration, "effect"));
-        if !key.is_empty() {
-            e.name(&path.child("key"), key, names::qualified_name);
-        } else if text(operator) != "Exists" {
-            e.invalid(
-                &path.child("operator"),
-                &text(operator).into(),
-                "operator must be Exists when `key` is empty, which means \"match all values and all keys\"",
-            );
-        }
-        if !field(toleration, "tolerationSeconds").is_null() && text(effect) != "NoExecute" {
-            e.invalid(&path.child("effect"), &text(effect).into(), "effect must be 'NoExecute' when `tolerationSeconds` is set");
-        }
-        match text(operator) {
-            "" | "Equal" => e.name(&path.child("operator"), text(field(toleration, "value")), names::label_value),
-            "Exists" if !text(field(toleration, "value")).is_empty() => {
-                e.invalid(&path.child("operator"), field(toleration, "value"), "value must be empty when `operator` is 'Exists'");
-            }
-            "Exists" => {}
-            _ => e.unsupported(&path.child("operator"), operator, &["Equal", "Exists"]),
-        }
-        if !matches!(text(effect), "" | "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
-            e.unsupported(&path.child("effect"), effect, &["NoSchedule", "PreferNoSchedule", "NoExecute"]);
+    let list = path.child("options");
+    for (i, option) in items(field(config, "options")).iter().enumerate() {
+        if text(field(option, "name")).is_empty() {
+            e.required(&list.index(i), "must not be empty");
         }
     }
 }

@@ -5,11 +5,11 @@ use object::{Value, names};
 use super::errors::{Errors, Path, items, text};
 use super::field;
 
-pub(super) fn all(e: &mut Errors, container: &Value, path: &Path<'_>) {
+pub(super) fn all(e: &mut Errors, container: &Value, grace: Option<i64>, path: &Path<'_>) {
     let (lifecycle, at) = (field(container, "lifecycle"), path.child("lifecycle"));
     for hook in ["postStart", "preStop"] {
         if !field(lifecycle, hook).is_null() {
-            handler(e, field(lifecycle, hook), &at.child(hook));
+            handler(e, field(lifecycle, hook), grace, &at.child(hook));
         }
     }
     for kind in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -30,7 +30,7 @@ pub(super) fn all(e: &mut Errors, container: &Value, path: &Path<'_>) {
 }
 
 fn one(e: &mut Errors, probe: &Value, path: &Path<'_>) {
-    handler(e, probe, path);
+    handler(e, probe, None, path);
     for key in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
         e.not_negative(&path.child(key), field(probe, key));
     }
@@ -41,7 +41,7 @@ fn one(e: &mut Errors, probe: &Value, path: &Path<'_>) {
 }
 
 /// Exactly one way to ask.
-fn handler(e: &mut Errors, handler: &Value, path: &Path<'_>) {
+fn handler(e: &mut Errors, handler: &Value, grace: Option<i64>, path: &Path<'_>) {
     let mut kinds = 0;
     for kind in ["exec", "httpGet", "tcpSocket", "grpc", "sleep"] {
         let (action, at) = (field(handler, kind), path.child(kind));
@@ -61,11 +61,21 @@ fn handler(e: &mut Errors, handler: &Value, path: &Path<'_>) {
                 let number = field(action, "port").as_i64().unwrap_or(0);
                 e.all(&at.child("port"), &number.into(), names::port_number(number));
             }
+            "sleep" => sleep(e, action, grace, &at),
             _ => {}
         }
     }
     if kinds == 0 {
         e.required(path, "must specify a handler type");
+    }
+}
+
+/// A hook may not sleep for longer than the pod has to end.
+fn sleep(e: &mut Errors, action: &Value, grace: Option<i64>, path: &Path<'_>) {
+    let seconds = field(action, "seconds").as_i64().unwrap_or(0);
+    if let Some(grace) = grace.filter(|grace| seconds < 0 || seconds > *grace) {
+        let detail = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+        e.invalid(path, &seconds.into(), &detail);
     }
 }
 
@@ -79,8 +89,8 @@ fn http_get(e: &mut Errors, action: &Value, path: &Path<'_>) {
         e.unsupported(&path.child("scheme"), scheme, &["HTTP", "HTTPS"]);
     }
     let list = path.child("httpHeaders");
-    for (i, header) in items(field(action, "httpHeaders")).iter().enumerate() {
-        e.name(&list.index(i).child("name"), text(field(header, "name")), names::http_header_name);
+    for header in items(field(action, "httpHeaders")) {
+        e.name(&list, text(field(header, "name")), names::http_header_name);
     }
 }
 

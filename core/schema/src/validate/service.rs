@@ -37,7 +37,7 @@ pub(super) fn load_balancer_status(e: &mut Errors, status: &Value) {
 }
 
 /// `IsValidCIDR`.
-fn cidr(e: &mut Errors, value: &Value, path: &Path<'_>) {
+pub(super) fn cidr(e: &mut Errors, value: &Value, path: &Path<'_>) {
     let valid = text(value).split_once('/').is_some_and(|(address, bits)| {
         let most = match address.parse() {
             Ok(IpAddr::V4(_)) => 32,

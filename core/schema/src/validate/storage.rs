@@ -5,45 +5,111 @@ use object::value::str_at;
 use object::{Value, names};
 
 use super::errors::{Errors, Path, items, text};
-use super::{deep, field, selector, volume as pod_volume};
+use super::{deep, field, selector, sources};
 
 const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
+/// How a volume can be used.
 fn access_modes(e: &mut Errors, spec: &Value, path: &Path<'_>) {
     let at = path.child("accessModes");
     let modes = items(field(spec, "accessModes"));
-    if modes.is_empty() {
-        e.required(&at, "at least 1 access mode is required");
-    }
     for mode in modes {
         e.one_of_if_any(&at, mode, &MODES);
     }
-    if modes.len() > 1 && modes.iter().any(|m| text(m) == "ReadWriteOncePod") {
+    let is_single = |mode: &&Value| text(mode) == "ReadWriteOncePod";
+    if modes.iter().any(|m| is_single(&m)) && modes.iter().any(|m| !is_single(&m) && MODES.contains(&text(m))) {
         e.forbidden(&at, "may not use ReadWriteOncePod with other access modes");
     }
 }
 
 pub(super) fn claim(e: &mut Errors, object: &Value, old: Option<&Value>) {
     let (spec, path) = (field(object, "spec"), Path::root("spec"));
-    access_modes(e, spec, &path);
-    if !field(spec, "selector").is_null() {
-        selector::label_selector(e, field(spec, "selector"), &path.child("selector"));
+    claim_spec(e, spec, &path);
+    if let Some(old) = old {
+        claim_update(e, spec, field(old, "spec"), &path);
     }
+}
+
+/// A claim that is made with the pod that uses it (`ValidatePersistentVolumeClaimTemplate`).
+pub(super) fn claim_template(e: &mut Errors, template: &Value, path: &Path<'_>) {
+    let (meta, at) = (field(template, "metadata"), path.child("metadata"));
+    super::metadata::annotations(e, field(meta, "annotations"), &at.child("annotations"));
+    super::metadata::labels(e, field(meta, "labels"), &at.child("labels"));
+    // Go's name of the uid is written in capitals.
+    for (key, shown) in [
+        ("name", "name"),
+        ("generateName", "generateName"),
+        ("namespace", "namespace"),
+        ("uid", "uID"),
+        ("resourceVersion", "resourceVersion"),
+        ("ownerReferences", "ownerReferences"),
+        ("finalizers", "finalizers"),
+    ] {
+        if !field(meta, key).is_null() {
+            e.forbidden(&at.child(shown), "cannot be set");
+        }
+    }
+    claim_spec(e, field(template, "spec"), &path.child("spec"));
+}
+
+/// `ValidatePersistentVolumeClaimSpec`.
+fn claim_spec(e: &mut Errors, spec: &Value, path: &Path<'_>) {
+    if items(field(spec, "accessModes")).is_empty() {
+        e.required(&path.child("accessModes"), "at least 1 access mode is required");
+    }
+    selector::label_selector(e, field(spec, "selector"), &path.child("selector"));
+    access_modes(e, spec, path);
     let resources = path.child("resources");
     let storage = deep(spec, &["resources", "requests", "storage"]);
     if storage.is_null() {
         e.required(&resources.key("storage"), "");
     } else if let Some(quantity) = Quantity::from_json(storage).filter(|q| q.sign() <= 0) {
-        let requests = resources.child("requests");
-        e.invalid(&requests.key("storage"), &quantity.to_string().into(), "must be greater than zero");
+        e.invalid(&resources.key("storage"), &quantity.to_string().into(), "must be greater than zero");
     }
-    let class = text(field(spec, "storageClassName"));
-    if !class.is_empty() {
-        e.name(&path.child("storageClassName"), class, names::dns1123_subdomain);
-    }
+    class_name(e, spec, "storageClassName", path);
     e.one_of_if_any(&path.child("volumeMode"), field(spec, "volumeMode"), &["Block", "Filesystem"]);
-    if let Some(old) = old {
-        claim_update(e, spec, field(old, "spec"), &path);
+    let (source, reference) = (field(spec, "dataSource"), field(spec, "dataSourceRef"));
+    data_source(e, source, &path.child("dataSource"));
+    data_source(e, reference, &path.child("dataSourceRef"));
+    let same = ["apiGroup", "kind", "name"].iter().all(|key| field(source, key) == field(reference, key));
+    if !source.is_null() && !reference.is_null() {
+        let detail = match text(field(reference, "namespace")) {
+            "" if same => "",
+            "" => "must match dataSourceRef",
+            _ => "may not be specified when dataSourceRef.namespace is specified",
+        };
+        // Kubernetes shows the other path as the value, which has nothing to show.
+        if !detail.is_empty() {
+            e.invalid_shown(path, "{}", detail);
+        }
+    }
+    class_name(e, spec, "volumeAttributesClassName", path);
+}
+
+fn class_name(e: &mut Errors, spec: &Value, key: &str, path: &Path<'_>) {
+    let class = text(field(spec, key));
+    if !class.is_empty() {
+        e.name(&path.child(key), class, names::dns1123_subdomain);
+    }
+}
+
+/// `validateDataSource` and `validateDataSourceRef`.
+fn data_source(e: &mut Errors, source: &Value, path: &Path<'_>) {
+    if source.is_null() {
+        return;
+    }
+    for key in ["name", "kind"].into_iter().filter(|key| text(field(source, key)).is_empty()) {
+        e.required(&path.child(key), "");
+    }
+    let (group, kind) = (text(field(source, "apiGroup")), text(field(source, "kind")));
+    if !group.is_empty() {
+        e.name(&path.child("apiGroup"), group, names::dns1123_subdomain);
+    } else if kind != "PersistentVolumeClaim" {
+        e.invalid(path, &kind.into(), "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+    }
+    let namespace = text(field(source, "namespace"));
+    if !namespace.is_empty() {
+        e.name(&path.child("namespace"), namespace, names::dns1123_label);
     }
 }
 
@@ -100,57 +166,118 @@ const SOURCES: [&str; 22] = [
 
 pub(super) fn volume(e: &mut Errors, object: &Value) {
     let (spec, path) = (field(object, "spec"), Path::root("spec"));
+    if items(field(spec, "accessModes")).is_empty() {
+        e.required(&path.child("accessModes"), "");
+    }
     access_modes(e, spec, &path);
-    let capacity = field(spec, "capacity");
-    let at = path.child("capacity");
-    match capacity.as_object() {
-        None => e.required(&at, ""),
-        Some(map) if !map.contains_key("storage") || map.len() > 1 => e.unsupported(&at, capacity, &["storage"]),
-        Some(map) => {
-            let quantity = map.get("storage").and_then(Quantity::from_json).filter(|q| q.sign() <= 0);
-            if let Some(quantity) = quantity {
-                e.invalid(&at.key("storage"), &quantity.to_string().into(), "must be greater than zero");
-            }
+    let (capacity, at) = (field(spec, "capacity"), path.child("capacity"));
+    let amounts = capacity.as_object();
+    if amounts.is_none_or(serde_json::Map::is_empty) {
+        e.required(&at, "");
+    }
+    if amounts.is_none_or(|map| map.len() != 1 || !map.contains_key("storage")) {
+        e.unsupported(&at, capacity, &["storage"]);
+    }
+    for (name, amount) in amounts.into_iter().flatten() {
+        let Some(quantity) = Quantity::from_json(amount).filter(|q| q.sign() <= 0) else { continue };
+        if quantity.value() < 0 {
+            e.invalid(&at.key(name), &quantity.value().into(), "must be a valid resource quantity");
+        }
+        e.invalid(&at.key(name), &quantity.to_string().into(), "must be greater than zero");
+    }
+    let (policy, at) = (field(spec, "persistentVolumeReclaimPolicy"), path.child("persistentVolumeReclaimPolicy"));
+    e.one_of_if_any(&at, policy, &["Delete", "Recycle", "Retain"]);
+    let affinity = field(spec, "nodeAffinity");
+    if !affinity.is_null() {
+        let at = path.child("nodeAffinity");
+        match field(affinity, "required") {
+            Value::Null => e.required(&at.child("required"), "must specify required node constraints"),
+            required => super::affinity::node_selector(e, required, &at.child("required")),
         }
     }
-    let policies = ["Delete", "Recycle", "Retain"];
-    e.one_of_if_any(&path.child("persistentVolumeReclaimPolicy"), field(spec, "persistentVolumeReclaimPolicy"), &policies);
+    volume_source(e, object, spec, &path);
+    let root = deep(spec, &["hostPath", "path"]).as_str().is_some_and(is_root);
+    if root && text(policy) == "Recycle" {
+        e.forbidden(&at, "may not be 'recycle' for a hostPath mount of '/'");
+    }
+    class_name(e, spec, "storageClassName", &path);
+    e.one_of_if_any(&path.child("volumeMode"), field(spec, "volumeMode"), &["Block", "Filesystem"]);
+    let class = field(spec, "volumeAttributesClassName");
+    if text(class).is_empty() && !class.is_null() {
+        e.required(&path.child("volumeAttributesClassName"), "an empty string is disallowed");
+    }
+    class_name(e, spec, "volumeAttributesClassName", &path);
+    if !class.is_null() && field(spec, "csi").is_null() {
+        e.required(&path.child("csi"), "has to be specified when using volumeAttributesClassName");
+    }
+}
+
+/// Whether a path is `/`, however long it takes to say so.
+fn is_root(path: &str) -> bool {
+    let mut depth = 0_i64;
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        depth = if part == ".." { (depth - 1).max(0) } else { depth + 1 };
+    }
+    path.starts_with('/') && depth == 0
+}
+
+fn volume_source(e: &mut Errors, object: &Value, spec: &Value, path: &Path<'_>) {
     let mut found = 0;
     for key in SOURCES.into_iter().filter(|key| !field(spec, key).is_null()) {
         found += 1;
-        let at = path.child(key);
+        let source = field(spec, key);
+        // As in pods, two kinds have other names in paths; and nothing is too much for a flexVolume.
+        let at = path.child(match (key, found > 1) {
+            ("gcePersistentDisk", false) => "persistentDisk",
+            ("cephfs", true) => "cephFS",
+            _ => key,
+        });
         match key {
-            _ if found > 1 => e.forbidden(&at, "may not specify more than 1 volume type"),
-            "hostPath" => {
-                if text(deep(spec, &[key, "path"])).is_empty() {
-                    e.required(&at.child("path"), "");
-                }
-                pod_volume::host_path(e, field(spec, key), &at);
+            _ if found > 1 && key != "flexVolume" => e.forbidden(&at, "may not specify more than 1 volume type"),
+            "csi" => csi(e, source, &at),
+            _ => sources::check(e, key, source, true, &at),
+        }
+        if key == "local" && found == 1 && field(spec, "nodeAffinity").is_null() {
+            e.required(&path.child("nodeAffinity"), "Local volume requires node affinity");
+        }
+        let portal = text(field(source, "targetPortal"));
+        let long = str_at(object, &["metadata", "name"]).len() + 1 + portal.len() > 64;
+        if key == "iscsi" && long && !field(source, "initiatorName").is_null() {
+            let detail = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
+            e.invalid(&at.child("targetportal"), &portal.into(), detail);
+        }
+        let namespace = field(source, "endpointsNamespace");
+        match namespace.as_str() {
+            Some("") => {
+                let detail = "if the endpointnamespace is set, it must be a valid namespace name";
+                e.invalid(&at.child("endpointsNamespace"), namespace, detail);
             }
-            "nfs" => {
-                for part in ["server", "path"].into_iter().filter(|part| text(deep(spec, &[key, part])).is_empty()) {
-                    e.required(&at.child(part), "");
-                }
-            }
-            "csi" => {
-                for part in ["driver", "volumeHandle"].into_iter().filter(|part| text(deep(spec, &[key, part])).is_empty()) {
-                    e.required(&at.child(part), "");
-                }
-            }
-            "local" if field(spec, "nodeAffinity").is_null() => {
-                e.required(&path.child("nodeAffinity"), "Local volume requires node affinity");
-            }
-            _ => {}
+            Some(name) => e.name(&at.child("endpointsNamespace"), name, names::dns1123_label),
+            None => {}
         }
     }
     if found == 0 {
-        e.required(&path, "must specify a volume type");
+        e.required(path, "must specify a volume type");
     }
-    let class = text(field(spec, "storageClassName"));
-    if !class.is_empty() {
-        e.name(&path.child("storageClassName"), class, names::dns1123_subdomain);
+}
+
+fn csi(e: &mut Errors, source: &Value, path: &Path<'_>) {
+    sources::driver_name(e, text(field(source, "driver")), &path.child("driver"));
+    if text(field(source, "volumeHandle")).is_empty() {
+        e.required(&path.child("volumeHandle"), "");
     }
-    e.one_of_if_any(&path.child("volumeMode"), field(spec, "volumeMode"), &["Block", "Filesystem"]);
+    for key in ["controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef"] {
+        let (reference, at) = (field(source, key), path.child(key));
+        if reference.is_null() {
+            continue;
+        }
+        for (key, rule) in [("name", names::dns1123_subdomain as fn(&str) -> Vec<String>), ("namespace", names::dns1123_label)] {
+            match text(field(reference, key)) {
+                "" => e.required(&at.child(key), ""),
+                name => e.name(&at.child(key), name, rule),
+            }
+        }
+    }
 }
 
 pub(super) fn storage_class(e: &mut Errors, object: &Value, old: Option<&Value>) {

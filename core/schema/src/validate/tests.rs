@@ -1,6 +1,8 @@
 //! Tables of objects and what is wrong with them.
 
+mod pods;
 mod policies;
+mod quotas;
 
 use object::{GroupVersion, json};
 

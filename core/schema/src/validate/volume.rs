@@ -1,11 +1,11 @@
 //! Volumes of a pod (`ValidateVolumes`).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use object::{Value, names};
 
 use super::errors::{Errors, Path, items, text};
-use super::field;
+use super::{deep, environment, field, sources, storage};
 
 /// Kinds of volumes, in the order in which Kubernetes looks at them.
 const SOURCES: [&str; 29] = [
@@ -40,31 +40,41 @@ const SOURCES: [&str; 29] = [
     "ephemeral",
 ];
 
-/// Checks all volumes; the names of those that are right can be mounted.
-pub(super) fn volumes<'a>(e: &mut Errors, volumes: &'a Value, path: &Path<'_>) -> BTreeSet<&'a str> {
-    let mut names = BTreeSet::new();
-    for (i, volume) in items(volumes).iter().enumerate() {
+/// Checks all volumes. Those that are right can be mounted.
+pub(super) fn volumes<'a>(e: &mut Errors, spec: &'a Value, pod: &Value, path: &Path<'_>) -> BTreeMap<&'a str, &'a Value> {
+    let list = items(field(spec, "volumes"));
+    let owner = text(deep(pod, &["metadata", "name"]));
+    let mut sound = BTreeMap::new();
+    for (i, volume) in list.iter().enumerate() {
         let path = path.index(i);
         let before = e.len();
-        sources(e, volume, &path);
+        sources(e, volume, pod, &path);
         let name = text(field(volume, "name"));
         match name {
             "" => e.required(&path.child("name"), ""),
             name => e.name(&path.child("name"), name, names::dns1123_label),
         }
-        if names.contains(name) {
+        if sound.contains_key(name) {
             e.duplicate(&path.child("name"), &name.into());
         }
         if e.len() == before {
-            names.insert(name);
+            sound.insert(name, volume);
+        }
+        let claim = text(deep(volume, &["persistentVolumeClaim", "claimName"]));
+        let made = |v: &Value| !field(v, "ephemeral").is_null() && claim == format!("{owner}-{}", text(field(v, "name")));
+        if !owner.is_empty() && !claim.is_empty() && list.iter().any(made) {
+            let at = path.child("persistentVolumeClaim");
+            e.invalid(
+                &at.child("claimName"),
+                &claim.into(),
+                "must not reference a PVC that gets created for an ephemeral volume",
+            );
         }
     }
-    // A wrong volume is reported once, not again by each mount.
-    names.extend(items(volumes).iter().map(|v| text(field(v, "name"))).filter(|name| !name.is_empty()));
-    names
+    sound
 }
 
-fn sources(e: &mut Errors, volume: &Value, path: &Path<'_>) {
+fn sources(e: &mut Errors, volume: &Value, pod: &Value, path: &Path<'_>) {
     let mut found = 0;
     for kind in SOURCES.into_iter().chain(["image"]) {
         let source = field(volume, kind);
@@ -72,11 +82,29 @@ fn sources(e: &mut Errors, volume: &Value, path: &Path<'_>) {
             continue;
         }
         found += 1;
-        let path = path.child(kind);
+        // Some kinds have another name in Kubernetes' paths, and some only where they are one too many.
+        let shown = match (kind, found > 1) {
+            ("gcePersistentDisk", false) => "persistentDisk",
+            ("cephfs", true) => "cephFS",
+            ("downwardAPI", true) => "downwarAPI",
+            _ => kind,
+        };
+        let at = path.child(shown);
         if found > 1 {
-            e.forbidden(&path, "may not specify more than 1 volume type");
+            e.forbidden(&at, "may not specify more than 1 volume type");
         } else {
-            source_of(e, kind, source, &path);
+            source_of(e, kind, source, pod, &at);
+        }
+        let name = text(field(volume, "name"));
+        if kind == "iscsi" && !field(source, "initiatorName").is_null() {
+            initiator(e, name, source, &path.child("name"));
+        }
+        let owner = text(deep(pod, &["metadata", "name"]));
+        if kind == "ephemeral" && found == 1 && !owner.is_empty() && !name.is_empty() {
+            let claim = format!("{owner}-{name}");
+            for wrong in names::dns1123_subdomain(&claim) {
+                e.invalid(&path.child("name"), &name.into(), &format!("PVC name {claim:?}: {wrong}"));
+            }
         }
     }
     if found == 0 {
@@ -84,38 +112,51 @@ fn sources(e: &mut Errors, volume: &Value, path: &Path<'_>) {
     }
 }
 
-fn source_of(e: &mut Errors, kind: &str, source: &Value, path: &Path<'_>) {
-    let mut required = |keys: &[&str]| {
-        for key in keys.iter().filter(|key| text(field(source, key)).is_empty()) {
+/// An initiator's name stands on the node together with the volume's.
+fn initiator(e: &mut Errors, name: &str, source: &Value, path: &Path<'_>) {
+    if name.len() + 1 + text(field(source, "targetPortal")).len() > 64 {
+        let detail =
+            "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
+        e.invalid(path, &name.into(), detail);
+    }
+}
+
+fn source_of(e: &mut Errors, kind: &str, source: &Value, pod: &Value, path: &Path<'_>) {
+    let mut required = |key: &str| {
+        if text(field(source, key)).is_empty() {
             e.required(&path.child(key), "");
         }
     };
     match kind {
-        "secret" => {
-            required(&["secretName"]);
-            mode(e, source, path);
+        "secret" | "configMap" => {
+            required(if kind == "secret" { "secretName" } else { "name" });
+            mode(e, source, "defaultMode", path);
             key_paths(e, field(source, "items"), &path.child("items"));
         }
-        "configMap" => {
-            required(&["name"]);
-            mode(e, source, path);
-            key_paths(e, field(source, "items"), &path.child("items"));
+        "persistentVolumeClaim" => required("claimName"),
+        "csi" => {
+            sources::driver_name(e, text(field(source, "driver")), &path.child("driver"));
+            let secret = field(source, "nodePublishSecretRef");
+            match text(field(secret, "name")) {
+                _ if secret.is_null() => {}
+                "" => e.required(&path.child("nodePublishSecretRef").child("name"), ""),
+                name => e.name(&path.child("name"), name, names::dns1123_subdomain),
+            }
         }
-        "persistentVolumeClaim" => required(&["claimName"]),
-        "nfs" => required(&["server", "path"]),
-        "csi" => required(&["driver"]),
-        "image" => required(&["reference"]),
-        "hostPath" => {
-            required(&["path"]);
-            host_path(e, source, path);
+        "image" => {
+            // A template may leave it to what fills it in.
+            if !pod.is_null() {
+                required("reference");
+            }
+            e.one_of(&path.child("pullPolicy"), field(source, "pullPolicy"), &["Always", "IfNotPresent", "Never"]);
         }
         "downwardAPI" => {
-            mode(e, source, path);
-            downward(e, field(source, "items"), &path.child("items"));
+            mode(e, source, "defaultMode", path);
+            downward(e, field(source, "items"), path);
         }
         "projected" => {
-            mode(e, source, path);
-            projected(e, field(source, "sources"), &path.child("sources"));
+            mode(e, source, "defaultMode", path);
+            super::projected::check(e, source, path);
         }
         "emptyDir" => {
             let limit = object::quantity::Quantity::from_json(field(source, "sizeLimit"));
@@ -123,128 +164,89 @@ fn source_of(e: &mut Errors, kind: &str, source: &Value, path: &Path<'_>) {
                 e.forbidden(&path.child("sizeLimit"), "SizeLimit field must be a valid resource quantity");
             }
         }
-        _ => {}
+        "ephemeral" => {
+            let (template, at) = (field(source, "volumeClaimTemplate"), path.child("volumeClaimTemplate"));
+            if template.is_null() {
+                e.required(&at, "");
+            } else {
+                storage::claim_template(e, template, &at);
+            }
+        }
+        _ => sources::check(e, kind, source, false, path),
     }
 }
 
-/// `ValidateHostPathVolumeSource`.
-pub(super) fn host_path(e: &mut Errors, source: &Value, path: &Path<'_>) {
-    let target = field(source, "path");
-    if text(target).split('/').any(|part| part == "..") {
-        e.invalid(&path.child("path"), target, "must not contain '..'");
-    }
-    let types = ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
-    e.one_of_if_any(&path.child("type"), field(source, "type"), &types);
-}
-
-fn mode(e: &mut Errors, source: &Value, path: &Path<'_>) {
-    let mode = field(source, "defaultMode");
+/// Permissions of files, where there are some.
+pub(super) fn mode(e: &mut Errors, source: &Value, key: &str, path: &Path<'_>) {
+    let mode = field(source, key);
     if mode.as_i64().is_some_and(|m| !(0..=0o777).contains(&m)) {
-        let detail = "must be a number between 0 and 0777 (octal), both inclusive";
-        e.invalid(&path.child("defaultMode"), mode, detail);
+        e.invalid(&path.child(key), mode, "must be a number between 0 and 0777 (octal), both inclusive");
     }
 }
 
-fn key_paths(e: &mut Errors, list: &Value, path: &Path<'_>) {
+pub(super) fn key_paths(e: &mut Errors, list: &Value, path: &Path<'_>) {
     for (i, item) in items(list).iter().enumerate() {
-        let path = path.index(i);
-        if text(field(item, "key")).is_empty() {
-            e.required(&path.child("key"), "");
-        }
-        match text(field(item, "path")) {
-            "" => e.required(&path.child("path"), ""),
-            target => local_path(e, target, &path.child("path")),
-        }
+        key_path(e, item, &path.index(i));
     }
 }
 
-fn downward(e: &mut Errors, list: &Value, path: &Path<'_>) {
-    for (i, item) in items(list).iter().enumerate() {
-        let path = path.index(i);
-        match text(field(item, "path")) {
-            "" => e.required(&path.child("path"), ""),
-            target => local_path(e, target, &path.child("path")),
-        }
-        if !field(item, "fieldRef").is_null() {
-            field_ref(e, field(item, "fieldRef"), &VOLUME_FIELDS, &path.child("fieldRef"));
-        } else if field(item, "resourceFieldRef").is_null() {
-            e.required(&path, "one of fieldRef and resourceFieldRef is required");
-        }
+/// `validateKeyToPath`.
+pub(super) fn key_path(e: &mut Errors, item: &Value, path: &Path<'_>) {
+    for key in ["key", "path"].into_iter().filter(|key| text(field(item, key)).is_empty()) {
+        e.required(&path.child(key), "");
+    }
+    unreserved_path(e, text(field(item, "path")), &path.child("path"));
+    mode(e, item, "mode", path);
+}
+
+pub(super) fn downward(e: &mut Errors, list: &Value, path: &Path<'_>) {
+    for item in items(list) {
+        downward_file(e, item, path);
     }
 }
 
-fn projected(e: &mut Errors, sources: &Value, path: &Path<'_>) {
-    for (i, source) in items(sources).iter().enumerate() {
-        let path = path.index(i);
-        for kind in ["secret", "configMap"] {
-            let (projection, at) = (field(source, kind), path.child(kind));
-            if projection.is_null() {
-                continue;
-            }
-            if text(field(projection, "name")).is_empty() {
-                e.required(&at.child("name"), "");
-            }
-            key_paths(e, field(projection, "items"), &at.child("items"));
-        }
-        let token = field(source, "serviceAccountToken");
-        if !token.is_null() {
-            let at = path.child("serviceAccountToken");
-            let seconds = field(token, "expirationSeconds");
-            if seconds.as_i64().is_some_and(|s| s < 600) {
-                e.invalid(&at.child("expirationSeconds"), seconds, "may not specify a duration less than 10 minutes");
-            }
-            if text(field(token, "path")).is_empty() {
-                e.required(&at.child("path"), "");
-            }
-        }
-        downward(e, field(field(source, "downwardAPI"), "items"), &path.child("downwardAPI"));
+/// `validateDownwardAPIVolumeFile`; its path does not say which file.
+pub(super) fn downward_file(e: &mut Errors, item: &Value, path: &Path<'_>) {
+    let target = text(field(item, "path"));
+    if target.is_empty() {
+        e.required(&path.child("path"), "");
     }
+    unreserved_path(e, target, &path.child("path"));
+    let (reference, resource) = (field(item, "fieldRef"), field(item, "resourceFieldRef"));
+    if !reference.is_null() {
+        environment::field_ref(e, reference, &VOLUME_FIELDS, &path.child("fieldRef"));
+        if !resource.is_null() {
+            e.invalid(path, &"resource".into(), "fieldRef and resourceFieldRef can not be specified simultaneously");
+        }
+    } else if !resource.is_null() {
+        environment::resource_ref(e, resource, true, &path.child("resourceFieldRef"));
+    } else {
+        e.required(path, "one of fieldRef and resourceFieldRef is required");
+    }
+    mode(e, item, "mode", path);
 }
 
 const VOLUME_FIELDS: [&str; 5] =
     ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
-
-/// Fields of a pod that its containers can be told at all.
-const CONVERTIBLE: [&str; 14] = [
-    "metadata.annotations",
-    "metadata.labels",
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.restartPolicy",
-    "spec.schedulerName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.phase",
-    "status.podIP",
-    "status.podIPs",
-];
-
-/// `validateObjectFieldSelector`.
-pub(super) fn field_ref(e: &mut Errors, reference: &Value, allowed: &[&str], path: &Path<'_>) {
-    if text(field(reference, "apiVersion")).is_empty() {
-        e.required(&path.child("apiVersion"), "");
-    }
-    let target = field(reference, "fieldPath");
-    let at = path.child("fieldPath");
-    let name = text(target);
-    let subscript = ["metadata.annotations['", "metadata.labels['"].iter().any(|p| name.starts_with(p)) && name.ends_with("']");
-    if name.is_empty() {
-        e.required(&at, "");
-    } else if !subscript && !CONVERTIBLE.contains(&name) && !name.contains('[') {
-        e.invalid(&at, target, &format!("error converting fieldPath: field label not supported: {name}"));
-    } else if !subscript && !allowed.contains(&name) {
-        e.unsupported(&at, target, allowed);
-    }
-}
 
 /// `validateLocalDescendingPath`: a path that stays below where it starts.
 pub(super) fn local_path(e: &mut Errors, target: &str, path: &Path<'_>) {
     if target.starts_with('/') {
         e.invalid(path, &target.into(), "must be a relative path");
     }
+    no_backsteps(e, target, path);
+}
+
+/// `ValidateLocalNonReservedPath`: names that begin with two dots are the kubelet's own.
+pub(super) fn unreserved_path(e: &mut Errors, target: &str, path: &Path<'_>) {
+    local_path(e, target, path);
+    if target.starts_with("..") && !target.starts_with("../") {
+        e.invalid(path, &target.into(), "must not start with '..'");
+    }
+}
+
+/// `validatePathNoBacksteps`.
+pub(super) fn no_backsteps(e: &mut Errors, target: &str, path: &Path<'_>) {
     if target.split('/').any(|part| part == "..") {
         e.invalid(path, &target.into(), "must not contain '..'");
     }
