@@ -10,7 +10,7 @@ mod namespace;
 mod node_restriction;
 mod pod;
 mod pod_security;
-mod policy;
+pub(crate) mod policy;
 pub mod quota;
 pub(crate) mod reinvocation;
 mod request;

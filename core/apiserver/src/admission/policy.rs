@@ -8,6 +8,7 @@ pub(super) mod expressions;
 mod mutating;
 mod params;
 mod patches;
+pub(crate) mod rights;
 mod validating;
 
 use std::collections::BTreeMap;

@@ -81,6 +81,7 @@ impl ApiServer {
         attributes.name = &name;
         validate(target, &name, &object, None)?;
         escalation::check(self, user, target, &name, &object, None)?;
+        admission::policy::rights::check(self, user, target, &name, &object, None)?;
         admission::validate(self, &attributes, &object)?;
         self.warnings.extend(schema::warn::warnings(resource, &object, None));
         let key = Key::new(&resource.storage.resource, &target.namespace, &name);

@@ -72,6 +72,7 @@ impl ApiServer {
         }
         validate(target, &target.name, &new, Some(&before))?;
         escalation::check(self, user, target, &target.name, &new, Some(&before))?;
+        admission::policy::rights::check(self, user, target, &target.name, &new, Some(&before))?;
         admission::validate(self, &attributes, &new)?;
         if target.subresource.is_empty() {
             self.warnings.extend(schema::warn::warnings(resource, &new, Some(&before)));

@@ -458,3 +458,51 @@ fn policies_run_again_if_they_want_to() {
         assert_eq!(server.post(CONFIGMAPS, configmap("x")).1["data"], expect, "{policy}");
     }
 }
+
+#[test]
+fn nobody_reads_with_a_policys_eyes_what_they_may_not_read() {
+    let mut server = Server::new();
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let kinds = ["validatingadmissionpolicies", "validatingadmissionpolicybindings"];
+    let rules = json!([
+        {"apiGroups": ["admissionregistration.k8s.io"], "resources": kinds, "verbs": ["create"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+    ]);
+    let object = |kind: &str, more: Value| {
+        let mut object = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": {"name": "policies"}});
+        object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        object
+    };
+    server.post(&format!("{rbac}/clusterroles"), object("ClusterRole", json!({"rules": rules})));
+    let subjects = json!([{"kind": "User", "name": "bob", "apiGroup": "rbac.authorization.k8s.io"}]);
+    let role = json!({"kind": "ClusterRole", "name": "policies", "apiGroup": "rbac.authorization.k8s.io"});
+    server.post(
+        &format!("{rbac}/clusterrolebindings"),
+        object("ClusterRoleBinding", json!({"subjects": subjects, "roleRef": role})),
+    );
+    let mut made = |resource: &str, object: Value| {
+        let headers = [("content-type", "application/json"), ("impersonate-user", "bob")];
+        let outputs = server.send("POST", &format!("{GROUP}/{resource}"), &headers, object.to_string().as_bytes());
+        let (code, answer) = answer(&outputs);
+        (code, answer["details"]["causes"][0]["message"].as_str().unwrap_or_default().to_owned())
+    };
+    let bob = "&{bob  [system:authenticated] map[]}";
+    for (name, kind, code, why) in [
+        ("readable", "ConfigMap", 201, String::new()),
+        (
+            "secret",
+            "Secret",
+            422,
+            format!(
+                "Forbidden: user {bob} must have \"get\" permission on all objects of the referenced paramKind (kind=Secret, apiVersion=v1)"
+            ),
+        ),
+    ] {
+        let spec = json!({"paramKind": {"apiVersion": "v1", "kind": kind}, "validations": validations(&["true"])});
+        assert_eq!(made("validatingadmissionpolicies", policy(name, spec)), (code, why), "{name}");
+    }
+    let reference = json!({"paramRef": {"name": "p", "namespace": "default", "parameterNotFoundAction": "Deny"}});
+    assert_eq!(made("validatingadmissionpolicybindings", binding("readable", reference.clone())).0, 201);
+    let why = format!("Forbidden: user {bob} does not have \"get\" permission on the object referenced by paramRef");
+    assert_eq!(made("validatingadmissionpolicybindings", binding("unknown", reference)), (422, why));
+}
