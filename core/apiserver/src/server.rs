@@ -9,6 +9,7 @@ use schema::runtime_config::RuntimeConfig;
 use schema::{Registry, Resource};
 use store::{Key, Object, Progress, Store, registry_key};
 
+use crate::admission::quota::Accounts;
 use crate::admission::reinvocation::Reinvocation;
 use crate::admission::webhook;
 use crate::aggregation::{self, Aggregation};
@@ -118,6 +119,8 @@ pub struct ApiServer {
     pub(crate) converted: Converted,
     /// Which webhooks have seen the object of the request that is being run.
     pub(crate) reinvocation: Reinvocation,
+    /// What namespaces with quotas use.
+    pub(crate) quotas: Accounts,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// What is recorded of requests, if there is a policy.
@@ -158,6 +161,7 @@ impl ApiServer {
             calls: Calls::default(),
             converted: Converted::default(),
             reinvocation: Reinvocation::default(),
+            quotas: Accounts::default(),
             metrics: Metrics::default(),
             audit: Audit::new(&settings.audit_policy, settings.seed),
             watches: Watches::new(settings.seed),

@@ -2,7 +2,7 @@
 //!
 //! <https://kubernetes.io/docs/concepts/policy/resource-quotas/>
 
-use apiserver::{admission::quota, gvr};
+use apiserver::gvr;
 use object::value::at;
 use object::{GroupResource, Result, json};
 use store::{Event, Key, Store};
@@ -34,7 +34,7 @@ impl Controller for ResourceQuotaController {
     fn reconcile(&mut self, cx: &mut Context<'_>, key: &Key) -> Result<()> {
         let Some(stored) = cx.get(key).filter(|quota| quota.meta.deletion_timestamp.is_none()) else { return Ok(()) };
         let mut object = stored.value();
-        let used = quota::used(cx.store(), &object, &key.namespace, None);
+        let used = cx.api.quota_used(&object);
         let used: object::Map<String, object::Value> = used.into_iter().map(|(name, n)| (name, n.to_string().into())).collect();
         let hard = at(&object, &["spec", "hard"]).cloned().unwrap_or_else(|| json!({}));
         let status = json!({"hard": hard, "used": used});

@@ -1,7 +1,9 @@
-//! ResourceQuota: what a namespace may hold in all. Usage is counted from the objects themselves, so that a write is judged by
-//! what is there and not by a status that may lag; the quota controller writes the same count into the status.
+//! ResourceQuota: what a namespace may hold in all. Usage is counted from the objects themselves (see [`accounts`]), so that a write
+//! is judged by what is there and not by a status that may lag; the quota controller writes the same count into the status.
 //!
 //! <https://kubernetes.io/docs/concepts/policy/resource-quotas/>
+
+mod accounts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +11,11 @@ use object::quantity::Quantity;
 use object::scheduling::pod_quantities;
 use object::value::{at, i64_at, list_at, str_at};
 use object::{GroupResource, Result, Value};
-use store::{Key, Object, Store, View};
+use store::View;
 
 use super::{Attributes, Operation};
 use crate::server::ApiServer;
+pub use accounts::Accounts;
 
 /// Amounts by the name a quota gives them.
 pub type Usage = BTreeMap<String, Quantity>;
@@ -88,15 +91,15 @@ impl Counted {
         usage
     }
 
-    /// Whether a quota's scopes take in an object of this resource; most resources are in no scope at all.
-    fn in_scope(&self, quota: &Value, resource: &GroupResource) -> bool {
+    /// Whether the scopes of a quota's spec take in an object of this resource; most resources are in no scope at all.
+    fn in_scope(&self, spec: &Value, resource: &GroupResource) -> bool {
         let claims = self.attribute_classes.len();
         let has = |scope: &str| match scope {
             "VolumeAttributesClass" => claims > 0,
             scope => is_pods(resource) && self.pod_scopes.contains(scope),
         };
-        let plain = list_at(quota, &["spec", "scopes"]).iter().filter_map(Value::as_str).all(has);
-        let selected = list_at(quota, &["spec", "scopeSelector", "matchExpressions"]).iter().all(|expression| {
+        let plain = list_at(spec, &["scopes"]).iter().filter_map(Value::as_str).all(has);
+        let selected = list_at(spec, &["scopeSelector", "matchExpressions"]).iter().all(|expression| {
             let values = list_at(expression, &["values"]);
             let class = &self.priority_class;
             match (str_at(expression, &["scopeName"]), str_at(expression, &["operator"])) {
@@ -238,25 +241,11 @@ fn is_claims(resource: &GroupResource) -> bool {
     resource.group.is_empty() && &*resource.resource == "persistentvolumeclaims"
 }
 
-/// What is used of each of a quota's limits now; `except` leaves out one object.
-pub fn used(store: &Store, quota: &Value, namespace: &str, except: Option<&Key>) -> Usage {
-    let limits = hard(quota);
-    let resources: BTreeSet<GroupResource> = limits.keys().map(|name| counted_resource(name)).collect();
-    let mut used: Usage = limits.keys().map(|name| (name.clone(), Quantity::new(0, limits[name].format()))).collect();
-    for resource in resources {
-        for object in store.list(&resource, Some(namespace)).filter(|object| Some(&object.key) != except) {
-            let counted: &Counted = Object::view(object);
-            if !counted.in_scope(quota, &resource) {
-                continue;
-            }
-            for (name, amount) in counted.usage(&resource) {
-                if limits.contains_key(&name) {
-                    add(&mut used, &name, amount);
-                }
-            }
-        }
+impl ApiServer {
+    /// What is used now of each of a quota's limits.
+    pub fn quota_used(&mut self, quota: &Value) -> Usage {
+        self.quotas.used(&self.store, quota)
     }
-    used
 }
 
 /// Refuses what would use more than a quota leaves.
@@ -285,13 +274,14 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
         };
         delta.insert(name.clone(), growth);
     }
-    for quota in quotas.iter().filter(|quota| counted.in_scope(quota, &resource)) {
+    let takes_in = |quota: &&Value| quota.get("spec").is_some_and(|spec| counted.in_scope(spec, &resource));
+    for quota in quotas.iter().filter(takes_in) {
         judge(api, attributes, quota, object, &delta)?;
     }
     Ok(())
 }
 
-fn judge(api: &ApiServer, attributes: &Attributes<'_>, quota: &Value, object: &Value, delta: &Usage) -> Result<()> {
+fn judge(api: &mut ApiServer, attributes: &Attributes<'_>, quota: &Value, object: &Value, delta: &Usage) -> Result<()> {
     let limits = hard(quota);
     let name = str_at(quota, &["metadata", "name"]);
     if attributes.is("", "pods") && attributes.operation == Operation::Create {
@@ -303,7 +293,7 @@ fn judge(api: &ApiServer, attributes: &Attributes<'_>, quota: &Value, object: &V
     if !delta.keys().any(|wanted| limits.contains_key(wanted)) {
         return Ok(());
     }
-    let used = used(&api.store, quota, &attributes.target.namespace, None);
+    let used = api.quota_used(quota);
     let zero = |name: &str| Quantity::new(0, limits[name].format());
     let exceeded: Vec<&String> = delta
         .iter()

@@ -58,6 +58,55 @@ fn quotas_count_what_is_there() {
     );
 }
 
+/// What is kept from one write to the next is what counting everything says.
+#[test]
+fn usage_is_exact() {
+    let mut server = server();
+    let hard = json!({
+        "pods": "50", "requests.cpu": "100", "limits.memory": "100Gi", "count/configmaps": "20", "services.nodeports": "9",
+        "requests.storage": "1Ti", "count/deployments.apps": "3",
+    });
+    let scoped = json!({"hard": {"pods": "50"}, "scopes": ["NotBestEffort"]});
+    let mut quotas = Vec::new();
+    for (name, spec) in [("all", json!({"hard": hard})), ("scoped", scoped)] {
+        let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}, "spec": spec});
+        quotas.push(server.post("/api/v1/namespaces/team/resourcequotas", quota).1);
+    }
+    let claim = |amount: &str| json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": amount}}});
+    let kinds = ["pods", "configmaps", "services", "persistentvolumeclaims"];
+    let mut rng = object::Rng::new(11);
+    for round in 0..300 {
+        let (kind, name) = (kinds[rng.below(4) as usize], format!("x{}", rng.below(6)));
+        let path = format!("/api/v1/namespaces/team/{kind}");
+        let amount = ["100m", "1", "2k"][rng.below(3) as usize];
+        let memory = ["1Gi", "1M", "1e3"][rng.below(3) as usize];
+        let object = match kind {
+            "pods" if rng.below(3) == 0 => pod(&name, json!({})),
+            "pods" => pod(&name, json!({"requests": {"cpu": amount}, "limits": {"memory": memory}})),
+            "services" => {
+                json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"type": "NodePort", "ports": [{"port": 1}]}})
+            }
+            "configmaps" => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}),
+            _ => json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": claim(memory)}),
+        };
+        match rng.below(3) {
+            0 => drop(server.ask("DELETE", &format!("{path}/{name}?gracePeriodSeconds=0"), Value::Null)),
+            1 => {
+                let patch =
+                    json!({"metadata": {"labels": {"round": round.to_string()}}, "status": {"phase": "Succeeded"}}).to_string();
+                let merge = [("content-type", "application/merge-patch+json")];
+                let part = if kind == "pods" { "/status" } else { "" };
+                server.send("PATCH", &format!("{path}/{name}{part}"), &merge, patch.as_bytes());
+            }
+            _ => drop(server.post(&path, object)),
+        }
+        for quota in &quotas {
+            let afresh = wasmkube_apiserver::admission::quota::Accounts::default().used(server.api.store(), quota);
+            assert_eq!(server.api.quota_used(quota), afresh, "round {round}: {kind} {name}");
+        }
+    }
+}
+
 #[test]
 fn pod_security_enforces_and_warns() {
     let mut server = server();
