@@ -113,6 +113,9 @@ struct Up {
     /// What of the API is served, as kube-apiserver's option of this name: `group/version=true`, `api/beta=true`.
     #[arg(long, default_value = "", value_parser = runtime_config)]
     runtime_config: String,
+    /// How admission plugins are set up: an apiserver.config.k8s.io AdmissionConfiguration. PodSecurity takes one.
+    #[arg(long, value_name = "FILE")]
+    admission_control_config_file: Option<PathBuf>,
     /// What is tried out, as Kubernetes' option of this name: `MutatingAdmissionPolicy=true`.
     #[arg(long, default_value = "", value_parser = feature_gates)]
     feature_gates: String,
@@ -144,6 +147,29 @@ fn port_range(text: &str) -> Result<(u16, u16), String> {
         |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| format!("{text:?} is not a port"));
     let (first, last) = (port(first)?, port(last)?);
     if first > last { Err(format!("{first} is greater than {last}")) } else { Ok((first, last)) }
+}
+
+/// What a file's AdmissionConfiguration says of PodSecurity, as JSON.
+fn pod_security(path: &Path) -> anyhow::Result<String> {
+    let read = |path: &Path| -> anyhow::Result<serde_json::Value> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+        serde_saphyr::from_str(&text).with_context(|| format!("cannot read {shown}"))
+    };
+    let config = read(path)?;
+    anyhow::ensure!(config["kind"] == "AdmissionConfiguration", "{}: this is no AdmissionConfiguration", path.display());
+    let mut found = String::new();
+    for plugin in config["plugins"].as_array().into_iter().flatten() {
+        let name = plugin["name"].as_str().unwrap_or_default();
+        anyhow::ensure!(name == "PodSecurity", "{}: the plugin {name:?} takes no configuration", path.display());
+        let config = match plugin["path"].as_str().filter(|file| !file.is_empty()) {
+            Some(file) => read(&path.parent().unwrap_or(path).join(file))?,
+            None => plugin["configuration"].clone(),
+        };
+        found = config.to_string();
+        cluster::wire::check_pod_security(&found).map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))?;
+    }
+    Ok(found)
 }
 
 /// A file's KubeSchedulerConfiguration as JSON.
@@ -235,6 +261,7 @@ fn up(arguments: Up) -> Result<()> {
         encryption: arguments.encryption_provider_config,
         runtime_config: arguments.runtime_config,
         feature_gates: arguments.feature_gates,
+        pod_security: arguments.admission_control_config_file.as_deref().map(pod_security).transpose()?.unwrap_or_default(),
         audit: arguments.audit_policy_file.zip(arguments.audit_log_path).map(|(policy, path)| AuditOptions {
             policy,
             path,

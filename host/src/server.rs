@@ -114,6 +114,8 @@ pub struct Options {
     pub runtime_config: String,
     /// What is tried out, in Kubernetes' form.
     pub feature_gates: String,
+    /// A PodSecurityConfiguration as JSON, or nothing.
+    pub pod_security: String,
     /// How core runs.
     pub engine: Kind,
     /// Where changes are kept.
@@ -312,6 +314,7 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         scheduler_config: options.scheduler_config.clone(),
         runtime_config: options.runtime_config.clone(),
         feature_gates: options.feature_gates.clone(),
+        pod_security: options.pod_security.clone(),
         advertise_address: local(api).ip().to_string(),
         advertise_port: api.port(),
         tokens: tokens(options)?,

@@ -54,6 +54,7 @@ async fn start_with(dir: &Dir, journal: JournalKind, limits: Limits) -> Result<S
         scheduler_config: String::new(),
         runtime_config: String::new(),
         feature_gates: String::new(),
+        pod_security: String::new(),
         engine: Kind::Native,
         journal,
         encryption: None,

@@ -45,6 +45,7 @@ async fn start(dir: &Dir) -> Result<Server> {
         scheduler_config: String::new(),
         runtime_config: String::new(),
         feature_gates: String::new(),
+        pod_security: String::new(),
         engine: Kind::Native,
         journal: JournalKind::Memory,
         encryption: None,

@@ -9,6 +9,7 @@ use schema::runtime_config::RuntimeConfig;
 use schema::{Registry, Resource};
 use store::{Key, Object, Progress, Store, registry_key};
 
+use crate::admission::PodSecurityConfiguration;
 use crate::admission::quota::Accounts;
 use crate::admission::reinvocation::Reinvocation;
 use crate::admission::webhook;
@@ -65,6 +66,8 @@ pub struct Settings {
     pub runtime_config: RuntimeConfig,
     /// What is tried out.
     pub features: Features,
+    /// What holds for pods where namespaces say nothing, and for whom it does not.
+    pub pod_security: Arc<PodSecurityConfiguration>,
     /// How long a request may take that does not go on by itself.
     pub request_timeout_seconds: u32,
     /// How long a watch goes on at least that does not say how long; twice that at most.
@@ -90,6 +93,7 @@ impl Default for Settings {
             max_mutating_requests_inflight: 200,
             runtime_config: RuntimeConfig::default(),
             features: Features::default(),
+            pod_security: Arc::default(),
             request_timeout_seconds: 60,
             min_request_timeout_seconds: 1800,
         }

@@ -145,6 +145,7 @@ impl Parts {
             max_requests_inflight: config.max_requests_inflight,
             max_mutating_requests_inflight: config.max_mutating_requests_inflight,
             runtime_config: apiserver::RuntimeConfig::parse(&config.runtime_config).unwrap_or_default(),
+            pod_security: crate::wire::pod_security(&config.pod_security).unwrap_or_default().into(),
             features: apiserver::Features::parse(&config.feature_gates).unwrap_or_default(),
             request_timeout_seconds: config.request_timeout_seconds,
             min_request_timeout_seconds: config.min_request_timeout_seconds,

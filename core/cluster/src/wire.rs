@@ -7,6 +7,7 @@ use object::Time;
 use serde::{Deserialize, Serialize};
 
 pub use apiserver::HostHealth;
+use apiserver::admission::PodSecurityConfiguration;
 pub use apiserver::audit::check_policy as check_audit_policy;
 pub use apiserver::message::{
     Answered, CallId, ClientCertificate, Identity, Outgoing, Output, Record, Relay, Reply, Request, StaticToken, StreamId, Trust,
@@ -17,6 +18,20 @@ pub use apiserver::parse_duration;
 /// Says why this is no `--runtime-config`, if it is none.
 pub fn check_runtime_config(text: &str) -> Result<(), String> {
     apiserver::RuntimeConfig::parse(text).map(drop)
+}
+
+/// Says why this is no PodSecurityConfiguration, if it is none.
+pub fn check_pod_security(text: &str) -> Result<(), String> {
+    pod_security(text).map(drop)
+}
+
+/// Nothing, or a PodSecurityConfiguration as JSON.
+pub(crate) fn pod_security(text: &str) -> Result<PodSecurityConfiguration, String> {
+    if text.is_empty() {
+        return Ok(PodSecurityConfiguration::default());
+    }
+    let config = serde_json::from_str(text).map_err(|why| why.to_string())?;
+    PodSecurityConfiguration::parse(&config)
 }
 
 /// Says why these are no `--feature-gates`, if they are none.
@@ -66,6 +81,8 @@ pub struct Config {
     pub max_mutating_requests_inflight: u32,
     /// What of the API is served, in the form of kube-apiserver's `--runtime-config`, which [`check_runtime_config`] finds good.
     pub runtime_config: String,
+    /// A `PodSecurityConfiguration` as JSON, which [`check_pod_security`] finds good; empty for none.
+    pub pod_security: String,
     /// What is tried out, in the form of `--feature-gates`, which [`check_feature_gates`] finds good.
     pub feature_gates: String,
     /// How long a request may take that does not go on by itself: `--request-timeout`.
@@ -98,6 +115,7 @@ impl Default for Config {
             max_requests_inflight: 400,
             max_mutating_requests_inflight: 200,
             runtime_config: String::new(),
+            pod_security: String::new(),
             feature_gates: String::new(),
             request_timeout_seconds: 60,
             min_request_timeout_seconds: 1800,

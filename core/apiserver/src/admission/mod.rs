@@ -21,6 +21,8 @@ pub(crate) mod webhook;
 
 use object::{Result, Value};
 
+pub use pod_security::PodSecurityConfiguration;
+
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
 use crate::write::{DeleteOptions, Target, Write, WriteOptions};

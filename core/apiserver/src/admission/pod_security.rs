@@ -12,15 +12,18 @@ use super::{Attributes, Operation};
 use crate::server::ApiServer;
 
 mod checks;
+mod config;
 mod existing;
 
 use checks::violations;
+pub use config::PodSecurityConfiguration;
 
 const PREFIX: &str = "pod-security.kubernetes.io/";
 
 /// The standards, from everything to little.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
+    #[default]
     Privileged,
     Baseline,
     Restricted,
@@ -65,7 +68,12 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
     }
     let key = Key::new(&GroupResource::new("", "namespaces"), "", &attributes.target.namespace);
     let Some(namespace) = api.store.get(&key).map(|namespace| namespace.value()) else { return Ok(()) };
-    let (enforced, wrong) = policy(&namespace, "enforce");
+    let config = api.settings.pod_security.clone();
+    if let Some(why) = config.exempts(&attributes.target.namespace, &attributes.user.name, spec) {
+        api.annotate(&format!("{PREFIX}exempt"), || why.to_owned());
+        return Ok(());
+    }
+    let (enforced, wrong) = policy(&config, &namespace, "enforce");
     if !wrong.is_empty() {
         let shown: Vec<String> = wrong.iter().map(ToString::to_string).collect();
         api.annotate(&format!("{PREFIX}error"), || format!("Failed to parse policy: {}", shown.join(", ")));
@@ -80,15 +88,16 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
         let found = policy.violations(metadata, spec);
         (!found.is_empty()).then(|| format!("would violate PodSecurity \"{policy}\": {}", found.join(", ")))
     };
-    if let Some(text) = would(policy(&namespace, "audit").0) {
+    if let Some(text) = would(policy(&config, &namespace, "audit").0) {
         api.annotate(&format!("{PREFIX}audit-violations"), || text);
     }
     if let Some(why) = refused {
         return Err(attributes.forbidden(&why));
     }
-    // Where nothing is said of warnings, what is enforced is warned of.
-    let says_warn = label(&namespace, "warn").is_some();
-    api.warnings.extend(would(if says_warn { policy(&namespace, "warn").0 } else { enforced }));
+    // Where nothing is said of warnings, what is enforced is warned of if it is more.
+    let warned = policy(&config, &namespace, "warn").0;
+    let says_enforce = label(&namespace, "enforce").is_some() && label(&namespace, "warn").is_none();
+    api.warnings.extend(would(if says_enforce && enforced.level > warned.level { enforced } else { warned }));
     Ok(())
 }
 
@@ -109,7 +118,7 @@ fn pod_of<'a>(attributes: &Attributes<'_>, object: &'a Value) -> Option<(&'a Val
 }
 
 /// A level of the standards in one of their versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Policy {
     level: Level,
     /// The minor version, or the latest.
@@ -141,9 +150,9 @@ fn str_of(value: &Value) -> Option<String> {
 
 /// What a namespace's labels say of one mode, and what of it cannot be read. Then the strictest is enforced, and nothing audited
 /// or warned of.
-fn policy(namespace: &Value, mode: &str) -> (Policy, Vec<Cause>) {
+fn policy(config: &PodSecurityConfiguration, namespace: &Value, mode: &str) -> (Policy, Vec<Cause>) {
     let mut wrong = Vec::new();
-    let mut policy = Policy { level: Level::Privileged, version: None };
+    let mut policy = config.default_of(mode);
     if let Some(text) = label(namespace, mode) {
         let unread = if mode == "enforce" { Level::Restricted } else { Level::Privileged };
         policy.level = Level::parse(&text).unwrap_or_else(|| {

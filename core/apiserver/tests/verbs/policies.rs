@@ -1,6 +1,7 @@
 //! Policies of admission as a client meets them.
 
 use object::{Time, Value, json};
+use wasmkube_apiserver::admission::PodSecurityConfiguration;
 use wasmkube_apiserver::message::{Output, StaticToken};
 use wasmkube_apiserver::{ApiServer, Settings};
 
@@ -218,14 +219,57 @@ fn budgets_end() {
 
 /// A server that writes an audit log.
 fn audited() -> Server {
+    audited_with(Value::Null)
+}
+
+/// The same, with this PodSecurityConfiguration.
+fn audited_with(pod_security: Value) -> Server {
     let token =
         StaticToken { token: "t".into(), user: "admin".into(), groups: vec!["system:masters".into()], ..StaticToken::default() };
     let audit_policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n".to_owned();
-    let mut api = ApiServer::new(Settings { tokens: vec![token], history_limit: 100, audit_policy, ..Settings::default() });
+    let pod_security = PodSecurityConfiguration::parse(&pod_security).unwrap().into();
+    let settings = Settings { tokens: vec![token], history_limit: 100, audit_policy, pod_security, ..Settings::default() };
+    let mut api = ApiServer::new(settings);
     let now = Time(1_700_000_000_000_000);
     api.start(now, 0);
     api.take_outputs();
     Server { api, now, stream: 0 }
+}
+
+#[test]
+fn pod_security_has_defaults_and_exempts() {
+    let defaults = json!({"enforce": "baseline", "enforce-version": "v1.34"});
+    let violates = "violates PodSecurity \"baseline:v1.34\": host namespaces (hostPID=true)";
+    for (name, exemptions, spec, why, exempt) in [
+        ("nobody", json!({}), json!({}), violates, Value::Null),
+        ("namespace", json!({"namespaces": ["default"]}), json!({}), "", json!("namespace")),
+        ("other namespace", json!({"namespaces": ["other"]}), json!({}), violates, Value::Null),
+        ("user", json!({"usernames": ["admin"]}), json!({}), "", json!("user")),
+        (
+            "runtime class",
+            json!({"runtimeClasses": ["sandbox"]}),
+            json!({"runtimeClassName": "sandbox"}),
+            "",
+            json!("runtimeClass"),
+        ),
+    ] {
+        let mut server = audited_with(json!({"defaults": defaults, "exemptions": exemptions}));
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+        server.post("/api/v1/namespaces/default/serviceaccounts", account);
+        let class =
+            json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "sandbox"}, "handler": "h"});
+        server.post("/apis/node.k8s.io/v1/runtimeclasses", class);
+        let mut whole = json!({"hostPID": true, "containers": [{"name": "c", "image": "i"}]});
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": whole}).to_string();
+        let json = [("content-type", "application/json")];
+        let outputs = server.send("POST", "/api/v1/namespaces/default/pods", &json, pod.as_bytes());
+        let message = answer(&outputs).1["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(message.trim_start_matches("pods \"p\" is forbidden: "), why, "{name}");
+        let said = annotations(&outputs).get("pod-security.kubernetes.io/exempt").cloned().unwrap_or_default();
+        assert_eq!(said, exempt, "{name}");
+    }
+    PodSecurityConfiguration::parse(&json!({"defaults": {"warn": "strict"}})).unwrap_err();
 }
 
 /// What the last line of the audit log is annotated with.

@@ -14,7 +14,8 @@ const MOST_PODS: usize = 3000;
 /// Warns of pods that are there and would not be let in any more.
 pub(super) fn warn(api: &mut ApiServer, attributes: &Attributes<'_>, namespace: &Value) {
     let Some(old) = attributes.old else { return };
-    let (enforced, before) = (policy(namespace, "enforce").0, policy(old, "enforce").0);
+    let config = api.settings.pod_security.clone();
+    let (enforced, before) = (policy(&config, namespace, "enforce").0, policy(&config, old, "enforce").0);
     if enforced.level < before.level || enforced == before || enforced.level == Level::Privileged {
         return;
     }
@@ -30,6 +31,9 @@ pub(super) fn warn(api: &mut ApiServer, attributes: &Attributes<'_>, namespace: 
         }
         let pod = pod.value();
         let part = |key: &str| pod.get(key).unwrap_or(&Value::Null);
+        if config.exempts(name, &attributes.user.name, part("spec")).is_some() {
+            continue;
+        }
         let reasons = enforced.violations(part("metadata"), part("spec"));
         if !reasons.is_empty() {
             let short: Vec<&str> = reasons.iter().map(|reason| reason.split(" (").next().unwrap_or(reason)).collect();
