@@ -30,7 +30,7 @@ impl Sink {
             Output::Journal(Record::Put { revision, key, value }) => self.put(revision as f64, &key, &value),
             Output::Journal(Record::Delete { revision, key }) => self.remove(revision as f64, &key),
             // A page keeps no log.
-            Output::Audit(_) => {}
+            Output::Audit(_) | Output::Served { .. } => {}
             Output::Respond { stream, status, headers, body } => {
                 self.respond(stream as f64, status, &header_lines(&headers), &body);
             }

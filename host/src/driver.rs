@@ -286,6 +286,9 @@ impl Stepper {
         let mut traps = Traps::default();
         loop {
             let (mut inputs, stop) = self.gather(running.1, inbox);
+            if inputs.iter().any(|input| asks_for(input, "/metrics")) {
+                inputs.insert(0, Input::Measured(self.streams.meter().measured()));
+            }
             if inputs.iter().any(asks_for_health) {
                 inputs.insert(0, Input::Health(self.health()));
             }
@@ -388,8 +391,11 @@ fn stream_of(input: &Input) -> Option<StreamId> {
 
 /// Whether this is a request for how the server is.
 fn asks_for_health(input: &Input) -> bool {
-    let Input::Request(request) = input else { return false };
-    ["/livez", "/readyz", "/healthz"].iter().any(|path| request.target.starts_with(path))
+    ["/livez", "/readyz", "/healthz"].iter().any(|path| asks_for(input, path))
+}
+
+fn asks_for(input: &Input, path: &str) -> bool {
+    matches!(input, Input::Request(request) if request.target.starts_with(path))
 }
 
 /// Since when the journal is being written, in milliseconds since the beginning and one more; 0 while it is not.

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod kubeconfig;
 pub mod kubectl;
 pub mod limits;
+pub mod measure;
 pub mod node;
 pub mod pki;
 pub mod playground;

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::Bytes;
 use cluster::wire::{Outgoing, Relay};
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::audit::AuditLog;
 use crate::caller::Call;
+use crate::measure::Meter;
 
 /// How many bytes may wait for one client before it is cut off. The bytes of watch events are shared, so that this is not
 /// memory per watcher unless each watches something else.
@@ -61,12 +63,13 @@ pub struct Streams {
     notify: Notify,
     calls: mpsc::UnboundedSender<Call>,
     audit: OnceLock<AuditLog>,
+    meter: Meter,
 }
 
 /// What a stream waits for.
 enum Waiting {
     /// Its head.
-    Head(oneshot::Sender<Answer>),
+    Head(oneshot::Sender<Answer>, Instant),
     /// More of its body.
     Body(Arc<Mutex<Queue>>),
 }
@@ -91,12 +94,25 @@ impl Streams {
     /// An empty registry; `notify` hears of clients that went away, `limit` is that of [`STREAM_BUFFER`]; questions to
     /// servers outside go to `calls`.
     pub fn new(notify: Notify, limit: usize, calls: mpsc::UnboundedSender<Call>) -> Arc<Self> {
-        Arc::new(Streams { waiting: Mutex::default(), next: AtomicU64::new(1), limit, notify, calls, audit: OnceLock::new() })
+        Arc::new(Streams {
+            waiting: Mutex::default(),
+            next: AtomicU64::new(1),
+            limit,
+            notify,
+            calls,
+            audit: OnceLock::new(),
+            meter: Meter::default(),
+        })
     }
 
     /// Sends events of the audit log there, from now on.
     pub fn audit_to(&self, log: AuditLog) {
         drop(self.audit.set(log));
+    }
+
+    /// How long answers took.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Whether there is an audit log that cannot be written.
@@ -108,7 +124,7 @@ impl Streams {
     pub fn open(self: &Arc<Self>) -> (Ticket, oneshot::Receiver<Answer>) {
         let stream = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        lock(&self.waiting).insert(stream, Waiting::Head(sender));
+        lock(&self.waiting).insert(stream, Waiting::Head(sender, Instant::now()));
         (Ticket { stream, streams: self.clone() }, receiver)
     }
 
@@ -124,13 +140,20 @@ impl Streams {
         }
         let mut waiting = lock(&self.waiting);
         let mut gone = Vec::new();
+        let mut answered = None;
         for output in outputs {
             match output {
                 Output::Journal(_) | Output::Audit(_) => {}
                 // At the end of the host nobody asks any more, and nobody waits for the reply.
                 Output::Call { call, outgoing } => drop(self.calls.send((call, outgoing))),
                 Output::Respond { stream, status, headers, body } => {
+                    answered = began(&waiting, stream);
                     answer(&mut waiting, stream, Answer::Whole { status, headers, body });
+                }
+                Output::Served { stream, kind } => {
+                    if let Some((_, began)) = answered.take().filter(|(answered, _)| *answered == stream) {
+                        self.meter.took(kind, began.elapsed());
+                    }
                 }
                 Output::Forward { stream, relay, outgoing, .. } => {
                     answer(&mut waiting, stream, Answer::Forward(relay, outgoing));
@@ -166,7 +189,7 @@ impl Streams {
     pub fn abandon(&self, status: u16, body: &Bytes) {
         for (_, waiting) in std::mem::take(&mut *lock(&self.waiting)) {
             match waiting {
-                Waiting::Head(sender) => {
+                Waiting::Head(sender, _) => {
                     let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
                     // Whoever no longer listens needs no answer.
                     drop(sender.send(Answer::Whole { status, headers, body: body.clone() }));
@@ -179,7 +202,7 @@ impl Streams {
     /// Ends all streamed bodies as if they were complete. The control plane is not told: it ends too.
     pub fn end_bodies(&self) {
         lock(&self.waiting).retain(|_, waiting| match waiting {
-            Waiting::Head(_) => true,
+            Waiting::Head(..) => true,
             Waiting::Body(queue) => {
                 lock(queue).finish(End::Complete);
                 false
@@ -198,11 +221,16 @@ impl Streams {
     }
 }
 
+/// Whose answer is about to be sent, and since when it was waited for.
+fn began(waiting: &HashMap<StreamId, Waiting>, stream: StreamId) -> Option<(StreamId, Instant)> {
+    if let Some(Waiting::Head(_, began)) = waiting.get(&stream) { Some((stream, *began)) } else { None }
+}
+
 /// Sends a head; false if nobody ever waited for it or it was sent before. That the client has left meanwhile is no matter:
 /// its ticket says so.
 fn answer(waiting: &mut HashMap<StreamId, Waiting>, stream: StreamId, answer: Answer) -> bool {
     match waiting.remove(&stream) {
-        Some(Waiting::Head(sender)) => {
+        Some(Waiting::Head(sender, _)) => {
             drop(sender.send(answer));
             true
         }

@@ -31,6 +31,7 @@ impl Engine for Counter {
             match input {
                 Input::Answered { .. } => {}
                 Input::Health(health) => self.health = health,
+                Input::Measured(_) => {}
                 Input::Restore(records) => self.count = records.iter().map(Record::revision).max().unwrap_or(0),
                 Input::Closed(stream) => self.watchers.retain(|watcher| *watcher != stream),
                 Input::Request(request) => self.answer(request, &mut outputs)?,

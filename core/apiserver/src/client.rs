@@ -217,6 +217,16 @@ impl<'a> Client<'a> {
 
     /// Writes, if the user may. What has to wait for an answer from outside is done later by itself.
     fn write(&mut self, verb: &str, target: Target, operation: Operation) -> Result<Value> {
+        let result = self.try_write(verb, target, operation);
+        if let Err(error) = &result
+            && !error.is_pending()
+        {
+            self.api.metrics.refused(&self.user.name, error.code);
+        }
+        result
+    }
+
+    fn try_write(&mut self, verb: &str, target: Target, operation: Operation) -> Result<Value> {
         self.check(verb, &target)?;
         let options = self.options();
         let (now, user) = (self.now, self.user);
@@ -241,7 +251,7 @@ impl<'a> Client<'a> {
         result
     }
 
-    fn check(&self, verb: &str, target: &Target) -> Result<()> {
+    fn check(&mut self, verb: &str, target: &Target) -> Result<()> {
         let gvr = &target.resource.gvr;
         let is_namespace = gvr.group.is_empty() && &*gvr.resource == "namespaces";
         let wanted = Attributes {
@@ -255,7 +265,11 @@ impl<'a> Client<'a> {
             path: "",
             fields: &[],
         };
-        auth::check(self.api, self.user, &wanted)
+        let result = auth::check(self.api, self.user, &wanted);
+        if let Err(error) = &result {
+            self.api.metrics.denied(&error.message);
+        }
+        result
     }
 
     fn target(&self, gvr: &GroupVersionResource, namespace: &str, name: &str, subresource: &str) -> Result<Target> {

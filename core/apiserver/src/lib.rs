@@ -20,7 +20,7 @@ mod flow;
 mod health;
 mod identity;
 pub mod message;
-mod metrics;
+pub mod metrics;
 mod server;
 mod strategy;
 mod upstream;

@@ -5,6 +5,8 @@
 use object::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::Kind;
+
 /// A client's connection-independent identity for one request and its answer. The host counts them up and never uses one twice.
 pub type StreamId = u64;
 
@@ -101,6 +103,13 @@ pub enum Output {
         /// The request to that server; without a timeout.
         outgoing: Outgoing,
     },
+    /// The answer that stands before this is counted as this kind of request: how long it took is to be measured.
+    Served {
+        /// Whose.
+        stream: StreamId,
+        /// The kind.
+        kind: Kind,
+    },
     /// One event of the audit log: JSON with a newline at its end.
     Audit(Bytes),
 }
@@ -113,7 +122,7 @@ impl Output {
             Output::Respond { body, .. } => body.len(),
             Output::Data { bytes, .. } | Output::Audit(bytes) => bytes.len(),
             Output::Call { outgoing, .. } | Output::Forward { outgoing, .. } => outgoing.body.len(),
-            Output::Journal(Record::Delete { .. }) | Output::Open { .. } | Output::End(_) => 0,
+            Output::Journal(Record::Delete { .. }) | Output::Open { .. } | Output::End(_) | Output::Served { .. } => 0,
         };
         bytes as u64
     }

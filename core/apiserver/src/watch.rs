@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use object::{Bytes, GroupResource, Result, Rng, Time, Value, json};
+use object::{Bytes, GroupResource, GroupVersionResource, Result, Rng, Time, Value, json};
 use schema::{Registry, Resource};
 use store::{Event, Object, Progress, Store};
 
@@ -14,6 +14,7 @@ use crate::edge::list::{Filter, check_options, go_parse_uint};
 use crate::edge::query::Query;
 use crate::edge::render::{self, Include};
 use crate::message::{Output, StreamId};
+use crate::metrics::Events;
 use crate::server::ApiServer;
 use crate::write::Target;
 
@@ -30,6 +31,8 @@ pub struct Watches {
     held: BTreeMap<HeldKey, VecDeque<Held>>,
     /// Whose conversion is under way.
     converting: BTreeSet<HeldKey>,
+    /// What was sent.
+    pub(crate) events: Events,
     /// For how long watches go on that do not say so. Apart from the server's own numbers, which must not depend on who watches.
     rng: Rng,
 }
@@ -79,6 +82,7 @@ impl Watches {
             due: None,
             held: BTreeMap::new(),
             converting: BTreeSet::new(),
+            events: Events::default(),
             rng: Rng::new(seed ^ 0x7761_7463_6865_7321),
         }
     }
@@ -89,9 +93,14 @@ impl Watches {
         (least > 0).then(|| least + self.rng.below(least))
     }
 
-    /// How many watches are open.
-    pub fn count(&self) -> usize {
-        self.by_resource.values().map(BTreeMap::len).sum()
+    /// How many watches are open, by resource and scope.
+    pub fn counts(&self) -> BTreeMap<(GroupVersionResource, &'static str), u64> {
+        let mut counts = BTreeMap::new();
+        for watcher in self.by_resource.values().flat_map(BTreeMap::values) {
+            let scope = if watcher.filter.namespace.is_some() { "namespace" } else { "cluster" };
+            *counts.entry((watcher.form.resource.gvr.clone(), scope)).or_default() += 1;
+        }
+        counts
     }
 
     /// Events up to this revision are history.
@@ -161,7 +170,14 @@ impl Watches {
         let Ok(events) = store.events_since(from) else { return };
         for event in events {
             if let Some(watchers) = self.by_resource.get_mut(&event.key().resource) {
+                let before = outputs.len();
                 deliver_one(now, watchers, event, &mut self.held, outputs);
+                let kind = watchers.values().next().map(|watcher| &watcher.form.resource.kind);
+                for output in outputs.iter().skip(before) {
+                    if let (Output::Data { streams, bytes }, Some(kind)) = (output, kind) {
+                        self.events.count(kind, streams.len(), bytes.len());
+                    }
+                }
             }
         }
     }

@@ -105,6 +105,10 @@ impl Cluster {
                 parts.api.host_health(health);
                 State::Serving(parts)
             }
+            (State::Serving(mut parts), Input::Measured(measured)) => {
+                parts.api.measured(measured);
+                State::Serving(parts)
+            }
             (State::Serving(mut parts), Input::Answered { call, reply }) => {
                 parts.api.answered(now, call, reply);
                 State::Serving(parts)
@@ -121,7 +125,8 @@ impl Cluster {
                 | Input::Start { .. }
                 | Input::Closed(_)
                 | Input::Answered { .. }
-                | Input::Health(_),
+                | Input::Health(_)
+                | Input::Measured(_),
             ) => state,
         };
     }

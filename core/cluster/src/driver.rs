@@ -253,7 +253,7 @@ impl Driver {
     fn take(&mut self, output: Output) {
         match output {
             Output::Journal(record) => self.journal.push(record),
-            Output::Audit(_) => {}
+            Output::Audit(_) | Output::Served { .. } => {}
             Output::Respond { stream, status, headers, body } => {
                 self.answers.insert(stream, Answer { status, headers, body: body.to_vec(), ended: true });
             }

@@ -13,6 +13,7 @@ pub use apiserver::message::{
     Answered, CallId, ClientCertificate, Identity, Outgoing, Output, Record, Relay, Reply, Request, StaticToken, StreamId, Trust,
     Upstream,
 };
+pub use apiserver::metrics::{DURATION_BOUNDS, Durations, Kind, Measured};
 pub use apiserver::parse_duration;
 
 /// Says why this is no `--runtime-config`, if it is none.
@@ -142,6 +143,8 @@ pub enum Input {
     Closed(StreamId),
     /// How the host is. It comes before requests that ask about health.
     Health(HostHealth),
+    /// What the host has measured. It comes before requests for metrics.
+    Measured(Measured),
     /// What came of an [`Output::Call`].
     Answered {
         /// The name of the question.

@@ -140,10 +140,13 @@ impl Manager {
             let Running { controller, user, recorder, queue } = &mut self.running[at];
             if let Some(key) = queue.pop(now) {
                 let mut cx = Context { now, index: &self.index, queue, settings: &self.settings, api, user, recorder };
-                match controller.reconcile(&mut cx, &key) {
+                let result = controller.reconcile(&mut cx, &key);
+                let retried = result.is_err();
+                match result {
                     Ok(()) => queue.forget(&key),
                     Err(_) => queue.add_rate_limited(key, now),
                 }
+                api.worked(controller.name(), retried, queue.added(), queue.depth());
                 left -= 1;
                 self.follow(api.store());
             }

@@ -5,7 +5,7 @@
 use object::order::Order as _;
 use std::collections::BTreeMap;
 
-use apiserver::{DeleteOptions, PatchKind, gvr};
+use apiserver::{DeleteOptions, PatchKind, UserInfo, gvr};
 use object::events::EventType;
 use object::value::{at, i64_at, list_at, str_at};
 use object::{GroupResource, Result, Time, Value, json};
@@ -238,6 +238,11 @@ pub struct NodeIpamController;
 impl Controller for NodeIpamController {
     fn name(&self) -> &'static str {
         "node-ipam-controller"
+    }
+
+    /// It has no role of its own: it works with that of the node controller, as on Kubernetes.
+    fn user(&self) -> UserInfo {
+        UserInfo::service_account("kube-system", "node-controller")
     }
 
     fn changed(&mut self, _store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {

@@ -18,6 +18,7 @@ pub struct WorkQueue {
     waiting: BTreeSet<(Time, Key)>,
     due: BTreeMap<Key, Time>,
     failures: BTreeMap<Key, u32>,
+    added: u64,
 }
 
 impl WorkQueue {
@@ -25,6 +26,7 @@ impl WorkQueue {
     pub fn add(&mut self, key: Key) {
         if self.queued.insert(key.clone()) {
             self.ready.push_back(key);
+            self.added += 1;
         }
     }
 
@@ -66,6 +68,16 @@ impl WorkQueue {
         let key = self.ready.pop_front()?;
         self.queued.remove(&key);
         Some(key)
+    }
+
+    /// How many keys could be taken now.
+    pub fn depth(&self) -> u64 {
+        self.ready.len() as u64
+    }
+
+    /// How many keys were ever added.
+    pub fn added(&self) -> u64 {
+        self.added
     }
 
     /// Whether a key could be taken now.

@@ -139,13 +139,14 @@ impl ApiServer {
                     let Some(open) = audit.open.remove(stream) else { continue };
                     audit.lines.extend(open.event(Stage::ResponseComplete, now, None));
                 }
-                Output::Journal(_) | Output::Data { .. } | Output::Call { .. } | Output::Audit(_) => {}
+                Output::Journal(_) | Output::Data { .. } | Output::Call { .. } | Output::Audit(_) | Output::Served { .. } => {}
             }
         }
         for stream in std::mem::take(&mut audit.left) {
             let Some(open) = audit.open.remove(&stream) else { continue };
             audit.lines.extend(open.event(Stage::ResponseComplete, now, None));
         }
+        self.metrics.audit_events += audit.lines.len() as u64;
         outputs.extend(std::mem::take(&mut audit.lines).into_iter().map(Output::Audit));
     }
 }

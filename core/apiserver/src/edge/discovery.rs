@@ -59,7 +59,9 @@ impl ApiServer {
                 }
                 self.resource_list(request, group, version)
             }
-            ["metrics"] => Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", metrics::text(self).into_bytes())),
+            ["metrics"] => {
+                Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", metrics::render::text(self).into_bytes()))
+            }
             ["debug", "api_priority_and_fairness", table] => {
                 let details = matches!(query.get("includeRequestDetails"), "1" | "true");
                 Ok(dump::table(&self.flow, table, details).map_or_else(Answer::no_page, |text| Answer::text(200, &text)))

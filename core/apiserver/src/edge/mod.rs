@@ -126,10 +126,14 @@ impl ApiServer {
         self.now = now;
         self.audit_begin(&request);
         match Asked::of(self, &request) {
-            Ok((asked, deadline)) => self.take_turn(now, Box::new(Incoming { request, asked, deadline, place: None })),
+            Ok((asked, deadline)) => {
+                self.metrics.authenticated += 1;
+                self.take_turn(now, Box::new(Incoming { request, asked, deadline, place: None }));
+            }
             Err(error) => {
                 self.flow.place = None;
-                self.metrics.request(Labels::default(), error.code);
+                self.metrics.unauthenticated += u64::from(error.code == 401);
+                self.metrics.request(Labels::default(), error.code, 0);
                 self.send_answer(&request, Answer::json(error.code, error.to_status().to_string()));
             }
         }
@@ -165,15 +169,16 @@ impl ApiServer {
             Ok(Some(answer)) => answer,
             // A stream was opened, or somebody else answers.
             Ok(None) => {
-                self.metrics.request(seen.labels, 200);
+                self.metrics.request(seen.labels, 200, 0);
                 return None;
             }
             Err(error) => Answer::json(error.code, error.to_status().to_string()),
         };
-        self.metrics.request(seen.labels, answer.status);
+        let kind = self.metrics.request(seen.labels, answer.status, answer.body.len() as u64);
         answer.warnings.extend(warnings);
         answer.warnings.extend(seen.deprecated);
         self.send_answer(request, answer);
+        self.outputs.push(Output::Served { stream: request.stream, kind });
         None
     }
 
@@ -185,8 +190,11 @@ impl ApiServer {
     }
 
     /// Answers that there is no place for this request now.
-    pub(crate) fn refuse_turn(&mut self, incoming: &Incoming, _refusal: Refusal) {
+    pub(crate) fn refuse_turn(&mut self, incoming: &Incoming, refusal: Refusal) {
         self.flow.place.clone_from(&incoming.place);
+        if let Some(place) = &incoming.place {
+            self.metrics.rejected(&place.schema.name, &place.level, refusal.as_str());
+        }
         let mut answer = Answer::text(429, "Too many requests, please try again later.\n");
         answer.headers.push(("retry-after".to_owned(), "1".to_owned()));
         answer.headers.push(("x-content-type-options".to_owned(), "nosniff".to_owned()));
@@ -233,6 +241,7 @@ impl ApiServer {
                         version: resource.gvr.version.clone(),
                         resource: resource.gvr.resource.clone(),
                         subresource: if known { subresource.clone() } else { String::new() },
+                        dry_run: query.has("dryRun"),
                         scope: if !name.is_empty() {
                             "resource"
                         } else if !namespace.is_empty() {

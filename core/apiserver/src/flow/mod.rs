@@ -52,10 +52,23 @@ const ENSURE_SECONDS: u64 = 60;
 /// Where a request was placed.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    schema: Arc<Schema>,
-    level: Arc<str>,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) level: Arc<str>,
     level_uid: Arc<str>,
     hash: u64,
+}
+
+/// The seat of a request.
+struct Seat {
+    level: Arc<str>,
+    schema: Arc<str>,
+    changes: bool,
+}
+
+impl Seat {
+    fn of(incoming: &Incoming, place: &Place) -> Self {
+        Seat { level: place.level.clone(), schema: place.schema.name.clone(), changes: incoming.asked.changes() }
+    }
 }
 
 /// Turns of requests.
@@ -63,8 +76,8 @@ pub(crate) struct FlowControl {
     /// In the order in which they are asked.
     schemas: Vec<Arc<Schema>>,
     levels: Levels<Box<Incoming>>,
-    /// Who is being served and has not been answered: the level of its seat.
-    seated: BTreeMap<StreamId, Arc<str>>,
+    /// Who is being served and has not been answered.
+    seated: BTreeMap<StreamId, Seat>,
     /// What this step has done.
     spent: u64,
     /// Objects that the request that is being run has looked at.
@@ -121,8 +134,8 @@ impl FlowControl {
 
     /// This stream's request is done with.
     pub(crate) fn answered(&mut self, stream: StreamId) {
-        if let Some(level) = self.seated.remove(&stream) {
-            self.levels.release(&level);
+        if let Some(seat) = self.seated.remove(&stream) {
+            self.levels.release(&seat.level);
         }
     }
 
@@ -134,6 +147,30 @@ impl FlowControl {
     /// Whether there is a place for every request.
     pub(crate) fn takes_everybody(&self) -> bool {
         self.schemas.last().is_some_and(|last| self.levels.get(&last.level).is_some())
+    }
+
+    /// Requests that are being served: those that read and those that change something.
+    pub(crate) fn executing(&self) -> (usize, usize) {
+        let changing = self.seated.values().filter(|seat| seat.changes).count();
+        (self.seated.len() - changing, changing)
+    }
+
+    /// Requests that wait and that are being served, by schema.
+    pub(crate) fn by_schema(&self) -> (BTreeMap<Arc<str>, u64>, BTreeMap<Arc<str>, u64>) {
+        let (mut waiting, mut executing) = (BTreeMap::<Arc<str>, u64>::new(), BTreeMap::<Arc<str>, u64>::new());
+        let queued = self.levels.all().flat_map(|level| level.queues()).flat_map(|(_, _, queue)| queue);
+        for place in queued.filter_map(|waiting| waiting.item.place.as_ref()) {
+            *waiting.entry(place.schema.name.clone()).or_default() += 1;
+        }
+        for seat in self.seated.values() {
+            *executing.entry(seat.schema.clone()).or_default() += 1;
+        }
+        (waiting, executing)
+    }
+
+    /// The levels at work.
+    pub(crate) fn levels(&self) -> impl Iterator<Item = &queues::Level<Box<Incoming>>> {
+        self.levels.all()
     }
 
     /// A step has ended.
@@ -199,7 +236,8 @@ impl ApiServer {
         let flow = &mut self.flow;
         if flow.spent < STEP_BUDGET && flow.levels.is_free(&place.level) {
             flow.levels.seat(&place.level);
-            flow.seated.insert(incoming.request.stream, place.level.clone());
+            flow.seated.insert(incoming.request.stream, Seat::of(&incoming, &place));
+            self.metrics.dispatched(&place.schema.name, &place.level, 0);
             return self.serve_counted(now, incoming, None);
         }
         let waiting = Waiting { id: incoming.request.stream, since: now, item: incoming };
@@ -231,8 +269,12 @@ impl ApiServer {
             // Those who wait for nobody do not leave nothing to the others.
             let Some(next) = self.flow.levels.next(spent < STEP_BUDGET / 4 * 3) else { break };
             let account = next.account();
-            let incoming = next.waiting.item;
-            self.flow.seated.insert(incoming.request.stream, next.level);
+            let queues::Waiting { since, item: incoming, .. } = next.waiting;
+            if let Some(place) = &incoming.place {
+                self.flow.seated.insert(incoming.request.stream, Seat::of(&incoming, place));
+                let waited = now.0.saturating_sub(since.0);
+                self.metrics.dispatched(&place.schema.name, &place.level, waited);
+            }
             self.serve_counted(now, incoming, Some(&account));
         }
         let wake_at = [self.flow.ensure_at, oldest.map(|at| at.plus_secs(WAIT_SECONDS))].into_iter().flatten().min();

@@ -37,7 +37,6 @@ pub enum Refusal {
 
 impl Refusal {
     /// As it stands in metrics.
-    #[allow(dead_code)]
     pub fn as_str(self) -> &'static str {
         match self {
             Refusal::QueueFull => "queue-full",

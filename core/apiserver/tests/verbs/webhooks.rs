@@ -50,7 +50,7 @@ fn serve(server: &mut Server, outputs: Vec<Output>, respond: impl Fn(&str, &Valu
             let review = json!({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response});
             let reply = Answered { status: 200, body: review.to_string().into_bytes().into() };
             server.api.answered(server.now, call, Ok(reply));
-            waiting.extend(server.api.take_outputs());
+            waiting.extend(server.api.take_outputs().into_iter().filter(|output| !matches!(output, Output::Served { .. })));
         }
     }
 }

@@ -13,6 +13,16 @@ pub struct World {
     admin: UserInfo,
 }
 
+impl Drop for World {
+    /// Whatever a test is about: every controller has the rights that it needs.
+    fn drop(&mut self) {
+        let denials: Vec<&str> = self.api.denials().collect();
+        if !std::thread::panicking() {
+            assert!(denials.is_empty(), "controllers lack rights: {denials:#?}");
+        }
+    }
+}
+
 impl World {
     pub fn new() -> Self {
         let mut api = ApiServer::new(apiserver::Settings::default());
