@@ -378,16 +378,7 @@ fn field<'v>(of: &'v Value, name: &str) -> Option<&'v Value> {
     if found.is_some() || !name.starts_with('_') && !name.contains("__") {
         return found;
     }
-    map.get(&Key::Text(unescaped(name).into()))
-}
-
-/// <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#escaping>
-fn unescaped(name: &str) -> String {
-    let word = name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
-    if let Some(word) = word.filter(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase())) {
-        return word.to_owned();
-    }
-    name.replace("__underscores__", "__").replace("__dot__", ".").replace("__dash__", "-").replace("__slash__", "/")
+    map.get(&Key::Text(crate::escape::unescaped(name).into()))
 }
 
 fn select(of: &Value, name: &str, optional: bool) -> Result {

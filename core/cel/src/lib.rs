@@ -9,6 +9,7 @@
 
 mod authorizer;
 mod check;
+mod escape;
 mod eval;
 mod functions;
 mod lazy;
@@ -21,6 +22,7 @@ mod value;
 
 pub use authorizer::{Authorizer, Check, Decision, Stage};
 pub use check::{Checked, Decl, Env, Object, Step, Type, check};
+pub use escape::escaped;
 pub use eval::{Activation, EvalError};
 pub use lazy::{Compiled, Variables};
 pub use strings::duration as parse_duration;

@@ -40,14 +40,14 @@ fn cost(source: &str, decl: &Decl) -> u64 {
     check(source, &env).unwrap_or_else(|why| panic!("{why}")).cost(decl)
 }
 
-/// A type whose sizes may be declared.
-type Make = fn(Option<u64>) -> Decl;
+/// A name, a type whose sizes may be declared, an expression, its cost without sizes, and a size with the cost it makes.
+type Case = (&'static str, fn(Option<u64>) -> Decl, &'static str, u64, (u64, u64));
 
 #[test]
 fn estimates_with_and_without_declared_sizes() {
     let two_fields = || object(&[("required", text(None)), ("optional", text(None))], 2 + 8 + 2 + 4);
     assert_eq!(two_fields().least, 16);
-    let cases: &[(&str, Make, &str, u64, (u64, u64))] = &[
+    let cases: &[Case] = &[
         ("numbers", |n| list(number(), n), "self.all(x, true)", 4_718_591, (10, 32)),
         ("texts", |n| list(text(None), n), "self.all(x, true)", 3_145_727, (20, 62)),
         ("booleans", |n| list(Decl::scalar(Type::Bool, 0, 4), n), "self.all(x, true)", 1_887_437, (5, 17)),

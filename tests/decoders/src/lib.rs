@@ -54,7 +54,26 @@ fn label_selector(text: &str) {
     }
 }
 
+/// What the checker sees in the data below: some of it declared, the rest anything.
+fn declared() -> cel::Decl {
+    use cel::{Decl, Type};
+    let inner = [("c".to_owned(), Decl::scalar(Type::Int, 0, 1)), ("d".to_owned(), Decl::scalar(Type::Bool, 0, 4))];
+    let fields = [
+        ("a".to_owned(), Decl::list(Decl::scalar(Type::Dyn, 1000, 1), 100)),
+        ("b".to_owned(), Decl::object("self.b", inner.into(), 2)),
+        ("m".to_owned(), Decl::map(Decl::scalar(Type::Timestamp, 32, 21), 10)),
+        ("text".to_owned(), Decl::scalar(Type::Text, 1000, 2)),
+    ];
+    Decl::object("self", fields.into(), 2)
+}
+
 fn expression(text: &str) {
+    let declared = declared();
+    let env = cel::Env::new().with("self", declared.of.clone()).with("oldSelf", cel::Type::optional(declared.of.clone()));
+    match cel::check(text, &env) {
+        Ok(checked) => drop((checked.result().to_string(), checked.cost(&declared))),
+        Err(why) => assert!(!why.failures.is_empty() && why.to_string().starts_with("ERROR: <input>:"), "{text:?}"),
+    }
     let Ok(program) = cel::Program::compile(text, &["self", "oldSelf"]) else { return };
     let data: Value = serde_json::json!({"a": [1, 2.5, "x"], "b": {"c": null, "d": true}, "text": "a-b-c"});
     let (own, old) = (cel::Value::from_json(&data), cel::Value::from_json(&data));

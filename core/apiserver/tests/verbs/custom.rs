@@ -130,7 +130,7 @@ fn rules_judge_values_and_changes() {
     let mut ruled = definition("backups", "Backup");
     let schema = &mut ruled["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     schema["x-kubernetes-validations"] = json!([
-        {"rule": "self.keep <= 10", "messageExpression": "'at most 10, not ' + string(self.keep)", "fieldPath": ".keep"},
+        {"rule": "self.keep <= 10", "messageExpression": "'at most 10, not %d'.format([self.keep])", "fieldPath": ".keep"},
         {"rule": "self.schedule == oldSelf.schedule", "message": "schedule is immutable", "reason": "FieldValueForbidden"},
     ]);
     assert_eq!(server.post(DEFINITIONS, ruled.clone()).0, 201);
@@ -153,6 +153,196 @@ fn rules_judge_values_and_changes() {
     let refused = server.post(DEFINITIONS, ruled);
     let message = refused.1["message"].as_str().unwrap_or_default();
     assert!(refused.0 == 422 && message.contains("compilation failed: ERROR: <input>:1:13: Syntax error"), "{message}");
+}
+
+/// A definition of rules at `spec`, and perhaps at fields below; the answer's causes, by the last of their fields' parts.
+fn causes_of(server: &mut Server, spec: Value) -> (u64, Vec<(String, String)>) {
+    let mut ruled = definition("rules", "Rule");
+    let versions = ruled["spec"]["versions"].as_array_mut().expect("a list");
+    versions.truncate(1);
+    ruled["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"] = spec;
+    let (code, answer) = server.post(DEFINITIONS, ruled);
+    let text = |cause: &Value, key: &str| cause[key].as_str().unwrap_or_default().to_owned();
+    let causes = answer["details"]["causes"].as_array().cloned().unwrap_or_default();
+    let place = "spec.validation.openAPIV3Schema.properties[spec]";
+    let short = |field: String| field.replace(place, "").replace("x-kubernetes-validations", "rules");
+    (u64::from(code), causes.iter().map(|cause| (short(text(cause, "field")), text(cause, "message"))).collect())
+}
+
+const ADVICE: &str =
+    "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)";
+
+#[test]
+fn rules_that_do_not_fit_their_schema_are_refused() {
+    let mut server = Server::new();
+    let rule = |more: &str| {
+        let quoted = r#"{"Rule":"#;
+        format!("Invalid value: {quoted}{more}")
+    };
+    let no_more = r#""Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null}"#;
+    let cases: Vec<(&str, Value, &str, String)> = vec![
+        (
+            "a field that is not declared",
+            json!({"rule": "self.nope > 0"}),
+            ".rules[0].rule",
+            rule(&format!(
+                "\"self.nope \\u003e 0\",{no_more}: compilation failed: ERROR: <input>:1:5: undefined field 'nope'\n | self.nope > 0\n | ....^"
+            )),
+        ),
+        (
+            "types that do not compare",
+            json!({"rule": "self.size == 'large'", "reason": "FieldValueInvalid"}),
+            ".rules[0].rule",
+            rule(
+                "\"self.size == 'large'\",\"Message\":\"\",\"MessageExpression\":\"\",\"Reason\":\"FieldValueInvalid\",\"FieldPath\":\"\",\"OptionalOldSelf\":null}: compilation failed: ERROR: <input>:1:11: found no matching overload for '_==_' applied to '(int, string)'\n | self.size == 'large'\n | ..........^",
+            ),
+        ),
+        (
+            "what is not true or false",
+            json!({"rule": "self.size"}),
+            ".rules[0].rule",
+            rule(&format!("\"self.size\",{no_more}: cel expression must evaluate to a bool")),
+        ),
+        (
+            "a message that is no text",
+            json!({"rule": "self.size > 1", "messageExpression": "self.size"}),
+            ".rules[0].messageExpression",
+            rule(
+                "\"self.size \\u003e 1\",\"Message\":\"\",\"MessageExpression\":\"self.size\",\"Reason\":null,\"FieldPath\":\"\",\"OptionalOldSelf\":null}: messageExpression must evaluate to a string",
+            ),
+        ),
+        (
+            "a rule that costs too much",
+            json!({"rule": "self.names.all(a, self.names.all(b, a == b))"}),
+            ".rules[0].rule",
+            format!("Forbidden: estimated rule cost exceeds budget by factor of more than 100x {ADVICE}"),
+        ),
+        (
+            "a rule that costs a little too much",
+            json!({"rule": "self.names.exists(a, a.matches('^[a-z]+$'))"}),
+            ".rules[0].rule",
+            format!("Forbidden: estimated rule cost exceeds budget by factor of more than 100x {ADVICE}"),
+        ),
+        (
+            "a message whose parts are of no known size",
+            json!({"rule": "self.size > 1", "messageExpression": "'not ' + string(self.size)"}),
+            ".rules[0].messageExpression",
+            format!("Forbidden: estimated messageExpression cost exceeds budget by factor of more than 100x {ADVICE}"),
+        ),
+        (
+            "an optional old value that is not used",
+            json!({"rule": "self.size > 1", "optionalOldSelf": true}),
+            ".rules[0].optionalOldSelf",
+            "Invalid value: true: may not be set if oldSelf is not used in rule".to_owned(),
+        ),
+        (
+            "a rule of more lines without a message",
+            json!({"rule": "self.size > 1 &&\nself.size < 5"}),
+            ".rules[0].message",
+            "Required value: message must be specified if rule contains line breaks".to_owned(),
+        ),
+    ];
+    for (name, rule, field, message) in cases {
+        let names = json!({"type": "array", "items": {"type": "string"}});
+        let spec = json!({
+            "type": "object", "properties": {"size": {"type": "integer"}, "names": names}, "x-kubernetes-validations": [rule],
+        });
+        let (code, causes) = causes_of(&mut server, spec);
+        assert_eq!((code, causes.first()), (422, Some(&(field.to_owned(), message))), "{name}");
+    }
+}
+
+#[test]
+fn rules_below_lists_are_counted_as_often_as_they_apply() {
+    let mut server = Server::new();
+    let item = json!({"type": "string", "maxLength": 5, "x-kubernetes-validations": [{"rule": "self.contains('keyword')"}]});
+    let list = |most: Value| json!({"type": "array", "maxItems": most, "items": item.clone()});
+    let fits = json!({"type": "object", "properties": {"few": list(json!(100_000))}});
+    assert_eq!(causes_of(&mut server, fits).0, 201);
+    server.send("DELETE", &format!("{DEFINITIONS}/rules.a.io"), &[], b"");
+    let spec = json!({"type": "object", "properties": {"some": list(json!(4_000_000)), "many": list(json!(50_000_000))}});
+    let (code, causes) = causes_of(&mut server, spec);
+    let at = |list: &str| format!(".properties[{list}].items.rules[0].rule");
+    let cost = |factor: &str| format!("Forbidden: estimated rule cost exceeds budget by factor of {factor} {ADVICE}");
+    let part = "Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+    let total = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
+    assert_eq!(
+        (code, causes),
+        (
+            422,
+            vec![
+                (at("many"), cost("15.0x")),
+                (at("some"), cost("1.200000x")),
+                (at("many"), part.to_owned()),
+                (at("some"), part.to_owned()),
+                (
+                    "spec.validation.openAPIV3Schema".to_owned(),
+                    format!("Forbidden: {total} exceeds budget by factor of 1.6x {ADVICE}")
+                ),
+            ]
+        )
+    );
+}
+
+#[test]
+fn rules_about_changes_need_values_that_can_be_told_apart() {
+    let mut server = Server::new();
+    let item = |rule: &str| {
+        let properties = json!({"name": {"type": "string", "maxLength": 5}});
+        json!({
+            "type": "object", "properties": properties, "required": ["name"],
+            "x-kubernetes-validations": [{"rule": rule, "message": "no"}],
+        })
+    };
+    let list = |kind: &str| {
+        json!({
+            "type": "array", "maxItems": 5, "x-kubernetes-list-type": kind, "items": item("self.name == oldSelf.name"),
+        })
+    };
+    let mut named = list("map");
+    named["x-kubernetes-list-map-keys"] = json!(["name"]);
+    let (code, causes) =
+        causes_of(&mut server, json!({"type": "object", "properties": {"plain": list("atomic"), "named": named}}));
+    let why = "oldSelf cannot be used on the uncorrelatable portion of the schema within spec.validation.openAPIV3Schema.properties[spec].properties[plain]";
+    assert_eq!(
+        (code, causes),
+        (
+            422,
+            vec![(
+                ".properties[plain].items.rules[0].rule".to_owned(),
+                format!("Invalid value: \"self.name == oldSelf.name\": {why}")
+            )]
+        )
+    );
+}
+
+#[test]
+fn metadata_and_what_is_not_declared_are_out_of_sight() {
+    let mut server = Server::new();
+    let told = |server: &mut Server, rule: &str| {
+        let spec = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {
+            "template": {"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true},
+            "port": {"x-kubernetes-int-or-string": true}, "name-space": {"type": "string", "maxLength": 3},
+        }, "x-kubernetes-validations": [{"rule": rule}]});
+        let (code, causes) = causes_of(server, spec);
+        server.send("DELETE", &format!("{DEFINITIONS}/rules.a.io"), &[], b"");
+        let message = causes.first().map(|(_, message)| message.clone()).unwrap_or_default();
+        (code, message.split("ERROR: ").nth(1).and_then(|rest| rest.lines().next()).unwrap_or_default().to_owned())
+    };
+    for rule in [
+        "self.template.metadata.name == 'a' && self.template.kind == 'Pod'",
+        "type(self.port) == int ? self.port < 5 : self.port.startsWith('a')",
+        "self.name__dash__space == ''",
+    ] {
+        assert_eq!(told(&mut server, rule), (201, String::new()), "{rule}");
+    }
+    for (rule, why) in [
+        ("self.template.metadata.labels.size() == 0", "<input>:1:23: undefined field 'labels'"),
+        ("self.template.spec.x == 0", "<input>:1:14: undefined field 'spec'"),
+        ("self.other == 0", "<input>:1:5: undefined field 'other'"),
+    ] {
+        assert_eq!(told(&mut server, rule), (422, why.to_owned()), "{rule}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{definition_schema as schema, simple_path};
 
 /// What is wrong with a new definition, its metadata apart.
 pub fn validate_create(definition: &Value) -> Vec<Cause> {
-    let mut causes = validate(definition);
+    let mut causes = validate(definition, None);
     if at(definition, &["spec", "preserveUnknownFields"]) == Some(&Value::Bool(true)) {
         let why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
         causes.push(Cause::invalid("spec.preserveUnknownFields", &json!(true), why));
@@ -17,7 +17,7 @@ pub fn validate_create(definition: &Value) -> Vec<Cause> {
 
 /// What is wrong with a changed definition.
 pub fn validate_update(definition: &Value, old: &Value) -> Vec<Cause> {
-    let mut causes = validate(definition);
+    let mut causes = validate(definition, Some(old));
     let established = list_at(old, &["status", "conditions"])
         .iter()
         .any(|c| str_at(c, &["type"]) == "Established" && str_at(c, &["status"]) == "True");
@@ -34,7 +34,7 @@ pub fn validate_update(definition: &Value, old: &Value) -> Vec<Cause> {
     causes
 }
 
-fn validate(definition: &Value) -> Vec<Cause> {
+fn validate(definition: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     let (plural, group) = (str_at(definition, &["spec", "names", "plural"]), str_at(definition, &["spec", "group"]));
     let name = str_at(definition, &["metadata", "name"]);
@@ -50,8 +50,10 @@ fn validate(definition: &Value) -> Vec<Cause> {
     }
     versions(&mut causes, &spec);
     check_names(&mut causes, &spec);
-    for (path, schema, has_status) in schemas(&spec) {
-        causes.extend(schema::validate(&schema, &path, has_status));
+    let versions = old.map(|old| list_at(old, &["spec", "versions"])).unwrap_or_default();
+    for (path, schema) in schemas(&spec) {
+        let stored = versions.iter().any(|version| at(version, &["schema", "openAPIV3Schema"]) == Some(&schema));
+        causes.extend(schema::validate(&schema, &path, stored));
     }
     for (path, subresources) in hoisted(&spec, "subresources", "spec.subresources") {
         scale(&mut causes, &subresources, &path);
@@ -177,12 +179,10 @@ fn hoisted(spec: &Value, key: &str, shared: &str) -> Vec<(String, Value)> {
     each.filter_map(|(i, version)| Some((format!("spec.versions[{i}].{key}"), version.get(key)?.clone()))).collect()
 }
 
-/// The schemas with their paths, and whether the status is a subresource there.
-fn schemas(spec: &Value) -> Vec<(String, Value, bool)> {
-    let has_status = list_at(spec, &["versions"]).iter().any(|v| at(v, &["subresources", "status"]).is_some());
+/// The schemas with their paths.
+fn schemas(spec: &Value) -> Vec<(String, Value)> {
     let all = hoisted(spec, "schema", "spec.validation").into_iter();
-    all.filter_map(|(path, schema)| Some((format!("{path}.openAPIV3Schema"), schema.get("openAPIV3Schema")?.clone(), has_status)))
-        .collect()
+    all.filter_map(|(path, schema)| Some((format!("{path}.openAPIV3Schema"), schema.get("openAPIV3Schema")?.clone()))).collect()
 }
 
 const SIMPLE_PATH: &str = "must be a simple json path starting with .";

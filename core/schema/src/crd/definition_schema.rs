@@ -6,7 +6,7 @@ use object::value::{at, list_at, str_at};
 use object::{Cause, Value, json};
 
 use super::structural::Structural;
-use super::{rules, validate as values, values as shaping};
+use super::{rule_check, rules, validate as values, values as shaping};
 
 /// Schemas nest no deeper than this.
 const MAX_DEPTH: u32 = 100;
@@ -19,22 +19,26 @@ enum Level {
     Item,
 }
 
-/// All that is wrong with a schema at `path`.
-pub fn validate(schema: &Value, path: &str, _has_status: bool) -> Vec<Cause> {
+/// All that is wrong with a schema at `path`. Rules of a schema that is stored already were looked at then.
+pub fn validate(schema: &Value, path: &str, stored: bool) -> Vec<Cause> {
     let mut check = Check { causes: Vec::new(), unreadable: false };
-    if flag(schema, "nullable") {
+    let nullable = flag(schema, "nullable");
+    if nullable {
         check.causes.push(Cause::forbidden(format!("{path}.nullable"), "nullable cannot be true at the root"));
     }
     check.general(schema, path, 0);
     // What has references is no structural schema at all, and nothing more can be said of it.
-    if !check.unreadable {
-        check.structural(schema, Level::Root, path, 0);
-        if check.causes.is_empty() {
-            check.rules(schema, path, 0);
-        }
-        if check.causes.is_empty() {
-            check.defaults(schema, path, 0);
-        }
+    if check.unreadable {
+        return check.causes;
+    }
+    let general = check.causes.len();
+    check.structural(schema, Level::Root, path, 0);
+    if check.causes.len() == general {
+        check.defaults(schema, path, 0);
+    }
+    if check.causes.len() == general && !nullable && !stored {
+        let rules = rule_check::check(schema, path, &check.causes);
+        check.causes.extend(rules);
     }
     check.causes
 }
@@ -122,7 +126,7 @@ impl Check {
             self.causes.push(Cause::not_supported(field("type"), &json!(kind), &TYPES));
         }
         self.list_type(schema, path);
-        self.causes.extend(rules::check(schema, path, false));
+        self.causes.extend(rules::check(schema, path));
         let map_type = str_at(schema, &["x-kubernetes-map-type"]);
         if !map_type.is_empty() {
             if kind != "object" {
@@ -141,17 +145,6 @@ impl Check {
         if let Some(why) = Some(pattern).filter(|p| !p.is_empty()).and_then(unreadable_pattern) {
             let why = format!("must be a valid regular expression, but isn't: error parsing regexp: {why}");
             self.causes.push(Cause::invalid(field("pattern"), &json!(pattern), &why));
-        }
-    }
-
-    /// Whether the rules can be read.
-    fn rules(&mut self, schema: &Value, path: &str, depth: u32) {
-        if depth > MAX_DEPTH {
-            return;
-        }
-        self.causes.extend(rules::check(schema, path, true));
-        for (path, schema, _) in below(schema, path) {
-            self.rules(schema, &path, depth + 1);
         }
     }
 

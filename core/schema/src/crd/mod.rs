@@ -3,10 +3,12 @@
 //!
 //! <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/>
 
+mod declare;
 mod decode;
 mod definition;
 mod definition_schema;
 mod format;
+mod rule_check;
 mod rules;
 mod serve;
 mod structural;

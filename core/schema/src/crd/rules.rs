@@ -14,7 +14,8 @@ use super::structural::Structural;
 /// What all rules of one object may cost.
 pub const BUDGET: u64 = 10_000_000;
 
-const KEY: &str = "x-kubernetes-validations";
+/// Where the rules stand.
+pub const KEY: &str = "x-kubernetes-validations";
 const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 
 /// One rule.
@@ -49,41 +50,46 @@ fn rule(rule: &Value) -> Option<Rule> {
     })
 }
 
-/// What is wrong with the rules of a definition's schema. Whether they can be read is looked at when nothing else is wrong.
-pub fn check(schema: &Value, path: &str, compile: bool) -> Vec<Cause> {
+/// What is wrong with how the rules of a definition's schema are written; nothing is said of their expressions.
+pub fn check(schema: &Value, path: &str) -> Vec<Cause> {
     let mut causes = Vec::new();
     for (i, rule) in list_at(schema, &[KEY]).iter().enumerate() {
         let field = |key: &str| format!("{path}.{KEY}[{i}].{key}");
-        let source = str_at(rule, &["rule"]);
-        if compile {
-            for (key, text) in [("rule", source), ("messageExpression", str_at(rule, &["messageExpression"]))] {
-                if let Some(why) =
-                    Some(text).filter(|t| !t.is_empty()).and_then(|t| Program::compile(t, &["self", "oldSelf"]).err())
-                {
-                    causes.push(Cause::invalid(field(key), &json!(text), &format!("compilation failed: {why}")));
-                }
-            }
-            continue;
-        }
+        let (source, message) = (str_at(rule, &["rule"]), str_at(rule, &["message"]));
         if source.trim().is_empty() {
             causes.push(Cause::required(field("rule"), "rule is not specified"));
-        }
-        let message = str_at(rule, &["message"]);
-        if !message.is_empty() && message.trim().is_empty() {
+        } else if !message.is_empty() && message.trim().is_empty() {
             causes.push(Cause::invalid(field("message"), &json!(message), "message must be non-empty if specified"));
-        } else if message.contains('\n') {
+        } else if has_line_breaks(message.trim()) {
             causes.push(Cause::invalid(field("message"), &json!(message), "message must not contain line breaks"));
+        } else if has_line_breaks(source.trim()) && message.is_empty() {
+            causes.push(Cause::required(field("message"), "message must be specified if rule contains line breaks"));
+        }
+        let expression = str_at(rule, &["messageExpression"]);
+        if !expression.is_empty() && expression.trim().is_empty() {
+            let why = "messageExpression must be non-empty if specified";
+            causes.push(Cause::required(field("messageExpression"), why));
         }
         let reason = str_at(rule, &["reason"]);
         if !reason.is_empty() && !REASONS.contains(&reason) {
             causes.push(Cause::not_supported(field("reason"), &json!(reason), &REASONS));
         }
         let said = str_at(rule, &["fieldPath"]);
+        if !said.is_empty() && said.trim().is_empty() {
+            causes.push(Cause::invalid(field("fieldPath"), &json!(said), "fieldPath must be non-empty if specified"));
+        }
+        if has_line_breaks(said) {
+            causes.push(Cause::invalid(field("fieldPath"), &json!(said), "fieldPath must not contain line breaks"));
+        }
         if !said.is_empty() && !leads_somewhere(schema, said) {
             causes.push(Cause::invalid(field("fieldPath"), &json!(said), "must be a valid path"));
         }
     }
     causes
+}
+
+fn has_line_breaks(text: &str) -> bool {
+    text.contains(['\n', '\r'])
 }
 
 /// The steps of a field path: `.a['b']`.
