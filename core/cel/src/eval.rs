@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::ast::{Expr, Loop, LoopKind, Node};
 use crate::authorizer::{self, Authorizer};
 use crate::functions;
 use crate::lazy;
-use crate::parser::{Expr, Loop, LoopKind, Node};
 use crate::value::{Key, Struct, Value};
 
 /// Why an expression has no value, in the words of Kubernetes' CEL.

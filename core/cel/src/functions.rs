@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use object::quantity::Quantity;
 
+use crate::ast::Operator;
 use crate::eval::{EvalError, Result, error, no_overload};
 use crate::libraries;
-use crate::parser::Operator;
 use crate::strings;
 use crate::value::{Key, Value};
 
@@ -44,6 +44,7 @@ pub fn cost(name: &str, values: &[Value]) -> u64 {
         // Pairs are compared.
         "sets.contains" | "sets.equivalent" | "sets.intersects" => weight(0).saturating_mul(weight(1)),
         "distinct" => weight(0).saturating_mul(weight(0)),
+        "lists.range" => values.first().map_or(1, |n| if let Value::Int(n) = n { n.unsigned_abs() } else { 1 }),
         "matches" | "find" | "findAll" | "contains" | "replace" | "indexOf" | "lastIndexOf" => {
             weight(0).saturating_mul(weight(1).max(1))
         }
@@ -187,18 +188,31 @@ fn unary(name: &str, value: &Value) -> Option<Result> {
             out.sort_by(|a, b| a.compare(b).unwrap_or(Ordering::Equal));
             Ok(Value::List(Arc::new(out)))
         }
-        ("flatten", Value::List(list)) => {
-            let parts = list.iter().flat_map(|item| match item {
-                Value::List(inner) => (**inner).clone(),
-                other => vec![other.clone()],
+        ("flatten", Value::List(list)) => Ok(Value::List(Arc::new(flat(list)))),
+        ("optional.unwrap" | "unwrapOpt", Value::List(list)) => {
+            let inner = list.iter().filter_map(|item| match item {
+                Value::Optional(inner) => inner.as_ref().map(|inner| (**inner).clone()),
+                other => Some(other.clone()),
             });
-            Ok(Value::List(Arc::new(parts.collect())))
+            Ok(Value::List(Arc::new(inner.collect())))
         }
+        ("lists.range", Value::Int(n)) if *n < 0 => error(format!("lists.range: size must be non-negative, got {n}")),
+        ("lists.range", Value::Int(n)) if *n > MOST_ITEMS as i64 => error("list is too long"),
+        ("lists.range", Value::Int(n)) => Ok(Value::List(Arc::new((0..*n).map(Value::Int).collect()))),
         ("first", Value::List(list)) => Ok(Value::Optional(list.first().cloned().map(Arc::new))),
         ("last", Value::List(list)) => Ok(Value::Optional(list.last().cloned().map(Arc::new))),
         ("join", Value::List(_)) => return strings::call("join", value, &["".into()]),
         _ => return kubernetes(name, value).or_else(|| crate::strings::time(name, value)),
     })
+}
+
+/// What the lists in a list hold, in one.
+fn flat(list: &[Value]) -> Vec<Value> {
+    let parts = list.iter().flat_map(|item| match item {
+        Value::List(inner) => (**inner).clone(),
+        other => vec![other.clone()],
+    });
+    parts.collect()
 }
 
 fn is_zero(value: &Value) -> bool {
@@ -250,6 +264,8 @@ fn convert(name: &str, value: &Value) -> Result {
             object::Time::parse(text).and_then(|time| i64::try_from(time.0).ok()).map(Value::Timestamp)
         }
         ("timestamp", Value::Int(seconds)) => seconds.checked_mul(1_000_000).map(Value::Timestamp),
+        ("int", Value::Duration(nanos)) => Some(Value::Int(*nanos)),
+        ("duration", Value::Int(nanos)) => Some(Value::Duration(*nanos)),
         ("duration", Value::Text(text)) => strings::duration(text).map(Value::Duration),
         ("string", Value::Bytes(bytes)) => std::str::from_utf8(bytes).ok().map(Value::from),
         ("string", Value::List(_) | Value::Map(_) | Value::Null) => None,
@@ -264,6 +280,13 @@ fn cidr(text: &str) -> Option<(IpAddr, u8)> {
     let address: IpAddr = address.parse().ok()?;
     let most = if address.is_ipv4() { 32 } else { 128 };
     bits.parse().ok().filter(|bits| *bits <= most).map(|bits| (address, bits))
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
 }
 
 fn masked(address: IpAddr, bits: u8) -> u128 {
@@ -295,6 +318,16 @@ fn kubernetes(name: &str, value: &Value) -> Option<Result> {
         ("isIP", Value::Text(text)) => Ok(Value::Bool(text.parse::<IpAddr>().is_ok())),
         ("family", Value::Ip(ip)) => Ok(Value::Int(if ip.is_ipv4() { 4 } else { 6 })),
         ("isLoopback", Value::Ip(ip)) => Ok(Value::Bool(ip.is_loopback())),
+        ("isLinkLocalMulticast", Value::Ip(ip)) => Ok(Value::Bool(match ip {
+            IpAddr::V4(v4) => v4.octets().starts_with(&[224, 0, 0]),
+            IpAddr::V6(v6) => v6.segments()[0] & 0xff0f == 0xff02,
+        })),
+        ("isLinkLocalUnicast", Value::Ip(ip)) => Ok(Value::Bool(is_link_local(*ip))),
+        ("isGlobalUnicast", Value::Ip(ip)) => {
+            let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+            let other = ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || is_link_local(*ip);
+            Ok(Value::Bool(!broadcast && !other))
+        }
         ("isUnspecified", Value::Ip(ip)) => Ok(Value::Bool(ip.is_unspecified())),
         ("cidr", Value::Text(text)) => match cidr(text) {
             Some((address, bits)) => Ok(Value::Cidr(address, bits)),
@@ -336,6 +369,17 @@ fn more(name: &str, _method: bool, first: &Value, rest: &[Value]) -> Option<Resu
         }
         ("lastIndexOf", Value::List(list), [item]) => {
             Ok(Value::Int(list.iter().rposition(|there| there.equals(item)).map_or(-1, |at| at as i64)))
+        }
+        ("flatten", Value::List(_), [Value::Int(depth)]) if *depth < 0 => error("level must be non-negative"),
+        ("flatten", Value::List(list), [Value::Int(depth)]) => {
+            let mut out = (**list).clone();
+            for _ in 0..*depth {
+                if !out.iter().any(|item| matches!(item, Value::List(_))) {
+                    break;
+                }
+                out = flat(&out);
+            }
+            Ok(Value::List(Arc::new(out)))
         }
         ("slice", Value::List(list), [Value::Int(from), Value::Int(to)]) => {
             let part = usize::try_from(*from).ok().zip(usize::try_from(*to).ok()).and_then(|(from, to)| list.get(from..to));

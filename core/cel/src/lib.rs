@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod ast;
 mod authorizer;
 mod check;
 mod escape;
@@ -15,6 +16,7 @@ mod functions;
 mod lazy;
 mod lexer;
 mod libraries;
+mod macros;
 mod parser;
 mod scope;
 mod strings;
@@ -28,7 +30,7 @@ pub use lazy::{Compiled, Variables};
 pub use strings::duration as parse_duration;
 pub use value::{Key, Struct, Value};
 
-use parser::Expr;
+use ast::Expr;
 
 /// Expressions longer than this are not read.
 const MOST_BYTES: usize = 16 * 1024;

@@ -1,8 +1,8 @@
 //! Which names an expression uses, and that they are names of something.
 
+use crate::ast::{Expr, Node};
 use crate::functions;
 use crate::lexer::Failure;
-use crate::parser::{Expr, Node};
 
 /// Refuses names that nothing has.
 pub fn check(expr: &Expr, variables: &[&str]) -> Result<(), Failure> {

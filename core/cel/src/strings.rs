@@ -149,6 +149,16 @@ fn with_numbers(name: &str, this: &str, rest: &[Value]) -> Option<Result> {
         ("replace", [Value::Text(from), Value::Text(to), Value::Int(n)]) => {
             grown(this, from, to, usize::try_from(*n).unwrap_or(usize::MAX))
         }
+        ("findAll", [Value::Text(pattern), Value::Int(n)]) => regex(pattern).and_then(|regex| {
+            let most = usize::try_from(*n).unwrap_or(usize::MAX);
+            list(regex.find_iter(this).take(most).map(|found| found.as_str().into()))
+        }),
+        ("lastIndexOf", [Value::Text(other), Value::Int(from)]) => {
+            let end = usize::try_from(*from).ok().and_then(|from| this.char_indices().nth(from)).map(|(byte, _)| byte);
+            // What is found may begin there at the latest.
+            let found = end.and_then(|end| this.match_indices(&**other).take_while(|(at, _)| *at <= end).last());
+            position(this, found.map(|(at, _)| at))
+        }
         ("split", [Value::Text(by), Value::Int(n)]) => match n {
             0 => list(std::iter::empty()),
             n => list(split(this, by, usize::try_from(*n).unwrap_or(usize::MAX)).into_iter().map(Value::from)),

@@ -20,8 +20,8 @@ pub(crate) use table::is_known;
 
 use std::collections::BTreeMap;
 
+use crate::ast::Expr;
 use crate::lexer::Failure;
-use crate::parser::Expr;
 use crate::value::Value;
 use crate::{CompileError, Program};
 use infer::Found;

@@ -1,6 +1,6 @@
 //! Expressions with their macros expanded, as the checker and the estimator walk them: few kinds of nodes, each with a number.
 
-use crate::parser::{Expr, Loop, LoopKind, Node as Source, Operator};
+use crate::ast::{Expr, Loop, LoopKind, Node as Source, Operator};
 use crate::value::Value;
 
 /// A node's number.
