@@ -11,7 +11,7 @@ use crate::edge::route::Route;
 use crate::identity::UserInfo;
 use crate::server::ApiServer;
 use crate::strategy::{self, scale};
-use crate::write::{DeleteOptions, PatchKind, Target, Write, WriteOptions};
+use crate::write::{DeleteOptions, Patch, PatchKind, Target, Write, WriteOptions};
 
 /// A resource by its names.
 pub fn gvr(group: &str, version: &str, resource: &str) -> GroupVersionResource {
@@ -52,7 +52,7 @@ impl Operation {
             Operation::Update(body) => api.update(write, body),
             Operation::Finalize(body) => strategy::subresource::finalize(api, write, body),
             Operation::Scale(body) => scale::update(api, write, &body),
-            Operation::Patch(kind, patch) => api.patch(write, kind, patch),
+            Operation::Patch(kind, value) => api.patch(write, Patch { kind, value, strict: Vec::new() }),
             Operation::Delete(options) => api.delete(write.now, write.user, write.target, &options),
         }
     }

@@ -102,13 +102,13 @@ pub fn media_type(request: &Request) -> &str {
     header(request, "content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim()
 }
 
-fn is_yaml(request: &Request) -> bool {
+pub(super) fn is_yaml(request: &Request) -> bool {
     matches!(media_type(request), "application/yaml" | "application/apply-patch+yaml")
 }
 
 /// Reads the first document of YAML, or says in the words of Go's library why not. Of a key that stands twice in a map the
 /// last one counts, and the first such key is reported.
-fn yaml(bytes: &[u8]) -> std::result::Result<(Value, Option<String>), String> {
+pub(super) fn yaml(bytes: &[u8]) -> std::result::Result<(Value, Option<String>), String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "yaml: invalid leading UTF-8 octet".to_owned())?;
     match serde_saphyr::from_str(text) {
         Ok(value) => Ok((value, None)),

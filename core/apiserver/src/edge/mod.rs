@@ -7,6 +7,7 @@ mod discovery;
 mod fields;
 pub mod list;
 pub mod openapi;
+mod patch;
 pub mod query;
 pub mod render;
 mod resource;

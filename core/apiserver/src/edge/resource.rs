@@ -113,8 +113,9 @@ impl ApiServer {
             let done = strategy::subresource::finalize(self, &edge.write(&options), decoded.object)?;
             return Ok(edge.answer(200, done));
         }
+        let before = self.store.get(&target.key()).is_some();
         let updated = self.update(&edge.write(&options), decoded.object)?;
-        Ok(edge.answer(200, updated))
+        Ok(edge.answer(if before { 200 } else { 201 }, updated))
     }
 
     fn on_patch(&mut self, edge: &Edge<'_>) -> Result<Answer> {
@@ -129,14 +130,14 @@ impl ApiServer {
             let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
             return Err(invalid_options("PatchOptions", vec![cause]));
         }
-        let patch = body::untyped(edge.request)?;
+        let patch = super::patch::read(edge.request, kind)?;
         let target = edge.target;
         if target.subresource == "scale" {
-            let scale = strategy::scale::patch(self, &edge.write(&options), kind, patch)?;
+            let scale = strategy::scale::patch(self, &edge.write(&options), kind, patch.value)?;
             return Ok(edge.answer(200, scale));
         }
         let before = self.store.get(&target.key()).is_some();
-        let patched = self.patch(&edge.write(&options), kind, patch)?;
+        let patched = self.patch(&edge.write(&options), patch)?;
         let status = if before { 200 } else { 201 };
         Ok(edge.answer(status, patched))
     }
@@ -231,6 +232,16 @@ impl Edge<'_> {
         let asked = self.query.get("fieldManager");
         if asked.len() > 128 {
             return Err(invalid_options(kind, vec![Cause::too_long("fieldManager", 128)]));
+        }
+        let odd = asked.char_indices().filter(|(_, c)| c.is_control());
+        let odd: Vec<Cause> = odd
+            .map(|(at, c)| {
+                let why = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
+                Cause::invalid("fieldManager", &json!(asked), &why)
+            })
+            .collect();
+        if !odd.is_empty() {
+            return Err(invalid_options(kind, odd));
         }
         let field_manager = if asked.is_empty() { user_agent_manager(self.request) } else { asked.to_owned() };
         Ok(WriteOptions { dry_run: self.query.dry_run(kind)?, field_manager, force: false, field_validation })

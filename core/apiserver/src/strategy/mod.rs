@@ -35,6 +35,16 @@ const RETURN_DELETED: [&str; 9] = [
     "namespaces",
 ];
 
+/// Whether an update of what is not there creates it (`AllowCreateOnUpdate`).
+pub fn is_created_on_update(resource: &Resource) -> bool {
+    match (&*resource.gvr.group, &*resource.gvr.resource) {
+        ("", name) => matches!(name, "endpoints" | "events" | "limitranges" | "services"),
+        ("events.k8s.io", "events") | ("coordination.k8s.io", "leases") | ("node.k8s.io", "runtimeclasses") => true,
+        ("rbac.authorization.k8s.io", _) => true,
+        _ => false,
+    }
+}
+
 /// A new object has no status of its own making and is in its first generation.
 pub fn prepare_for_create(api: &mut ApiServer, resource: &Resource, object: &mut Value) -> Result<()> {
     // A node comes with the status its kubelet found.

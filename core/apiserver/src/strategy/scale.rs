@@ -67,12 +67,8 @@ fn scale_of(target: &Target, object: &Value) -> Result<Value> {
 /// Sets the number of replicas.
 pub fn update(api: &mut ApiServer, write: &Write<'_>, scale: &Value) -> Result<Value> {
     let target = write.target;
+    crate::write::check_names(target, scale)?;
     let old = api.stored(target)?;
-    let name = str_at(scale, &["metadata", "name"]);
-    if !name.is_empty() && name != target.name {
-        let message = format!("the name of the object ({name}) does not match the name on the URL ({})", target.name);
-        return Err(ApiError::bad_request(message));
-    }
     let replicas = match at(scale, &["spec", "replicas"]) {
         None | Some(Value::Null) => 0,
         Some(given) => given.as_i64().ok_or_else(|| {
@@ -94,6 +90,9 @@ pub fn update(api: &mut ApiServer, write: &Write<'_>, scale: &Value) -> Result<V
             value::set(&mut new, &path, replicas);
         }
         None => value::set(&mut new, &["spec", "replicas"], replicas),
+    }
+    if let Some(uid) = at(scale, &["metadata", "uid"]) {
+        value::set(&mut new, &["metadata", "uid"], uid.clone());
     }
     match at(scale, &["metadata", "resourceVersion"]) {
         Some(version) => value::set(&mut new, &["metadata", "resourceVersion"], version.clone()),

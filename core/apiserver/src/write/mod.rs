@@ -20,8 +20,9 @@ use crate::server::ApiServer;
 
 pub(crate) use delete::check_preconditions;
 pub use delete::{DeleteOptions, Preconditions, Propagation};
-pub use patch::PatchKind;
 pub(crate) use patch::refused as refused_patch;
+pub use patch::{Patch, PatchKind};
+pub(crate) use update::check_names;
 
 /// What a request is about.
 #[derive(Clone, Debug)]

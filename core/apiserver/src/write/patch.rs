@@ -19,12 +19,24 @@ pub enum PatchKind {
     Apply,
 }
 
+/// A patch.
+#[derive(Clone, Debug)]
+pub struct Patch {
+    /// Its format.
+    pub kind: PatchKind,
+    /// What it says.
+    pub value: Value,
+    /// What strict decoding complains about in the patch itself, whatever it is applied to.
+    pub strict: Vec<String>,
+}
+
 impl ApiServer {
     /// Changes an object.
-    pub(crate) fn patch(&mut self, write: &Write<'_>, kind: PatchKind, patch: Value) -> Result<Value> {
-        if kind == PatchKind::Apply {
+    pub(crate) fn patch(&mut self, write: &Write<'_>, patch: Patch) -> Result<Value> {
+        if patch.kind == PatchKind::Apply {
             return self.apply(write, patch);
         }
+        let Patch { kind, value: patch, strict } = patch;
         let Write { target, options, .. } = *write;
         let old = self.stored(target)?;
         let resource = &target.resource;
@@ -46,7 +58,8 @@ impl ApiServer {
             (Some(sent), _) => schema::strategic::go_format(sent),
             (None, made) => made.as_ref().map(Value::to_string).unwrap_or_default(),
         };
-        let decoded = schema::decode::resource_from_value(resource, new).map_err(|e| refused(&quoted(), &e.to_string()))?;
+        let mut decoded = schema::decode::resource_from_value(resource, new).map_err(|e| refused(&quoted(), &e.to_string()))?;
+        decoded.strict.splice(..0, strict);
         if options.field_validation == FieldValidation::Strict && !decoded.strict.is_empty() {
             return Err(refused(&quoted(), &schema::decode::strict_error(&decoded.strict)));
         }
@@ -58,30 +71,48 @@ impl ApiServer {
     }
 
     /// Server-side apply: creates the object where it is missing.
-    fn apply(&mut self, write: &Write<'_>, patch: Value) -> Result<Value> {
+    fn apply(&mut self, write: &Write<'_>, patch: Patch) -> Result<Value> {
+        let Patch { value: patch, strict, .. } = patch;
         let Write { target, options, .. } = *write;
         let resource = &target.resource;
         let old = self.store.get(&target.key()).cloned();
         if old.is_none() && !target.subresource.is_empty() {
             return Err(target.not_found());
         }
-        super::update::check_names(target, &patch)?;
+        super::update::check_said_names(target, &patch)?;
         let live = old.as_ref().map(|old| self.in_version_of(resource, old.value())).transpose()?;
         let applied = schema::apply::apply(live.as_ref(), patch, &super::writer(write), options.force)?;
+        if options.field_validation == FieldValidation::Strict && !strict.is_empty() {
+            return Err(ApiError::bad_request(format!("error strict decoding YAML: {YAML_ERRORS}{}", strict.join("\n  "))));
+        }
+        if options.field_validation == FieldValidation::Warn {
+            self.warnings.extend(strict);
+        }
         let decoded =
             schema::decode::resource_from_value(resource, applied.object).map_err(|e| body::undecodable(e, resource))?;
         let body::Body { object: merged, warnings } = body::checked(decoded, resource, options.field_validation)?;
         self.warnings.extend(warnings);
         match &old {
             None => {
-                let mut object = merged;
-                object::value::set(&mut object, &["metadata", "name"], target.name.as_str());
-                self.create_owned(write, object, true)
+                let uid = object::value::str_at(&merged, &["metadata", "uid"]);
+                if !uid.is_empty() {
+                    let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+                    return Err(ApiError::conflict(&resource.group_resource(), &target.name, &why));
+                }
+                super::update::check_names(target, &merged)?;
+                self.may_create(write)?;
+                self.create_owned(write, merged, true)
             }
-            Some(old) => self.replace(write, old, old.value(), merged, true),
+            Some(old) => {
+                check_uid(target, old, &merged)?;
+                self.replace(write, old, old.value(), merged, true)
+            }
         }
     }
 }
+
+/// How the errors of strict YAML begin.
+const YAML_ERRORS: &str = "error converting YAML to JSON: yaml: unmarshal errors:\n  ";
 
 /// 422 for a patch whose result is no object of the kind.
 pub(crate) fn refused(quoted: &str, why: &str) -> Box<ApiError> {

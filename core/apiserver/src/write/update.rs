@@ -8,7 +8,7 @@ use store::Object;
 
 use super::{Target, Write, validate, writer};
 use crate::admission::{self, Attributes, Operation};
-use crate::auth::escalation;
+use crate::auth::{self, escalation};
 use crate::convert;
 use crate::server::ApiServer;
 use crate::strategy;
@@ -20,9 +20,9 @@ const SYSTEM_METADATA: [&str; 6] =
 impl ApiServer {
     /// Replaces an object or its status.
     pub(crate) fn update(&mut self, write: &Write<'_>, body: Value) -> Result<Value> {
-        let old = self.stored(write.target)?;
         check_names(write.target, &body)?;
         let resource = &write.target.resource;
+        let Ok(old) = self.stored(write.target) else { return self.update_missing(write, body) };
         if resource.custom.is_some() && str_at(&body, &["metadata", "resourceVersion"]).is_empty() {
             let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
             let kind = GroupVersionKind::new(&resource.gvr.group, &resource.gvr.version, &resource.gvr.resource);
@@ -30,6 +30,40 @@ impl ApiServer {
         }
         let before = old.value();
         self.replace(write, &old, before, body, false)
+    }
+
+    /// An update of what is not there: some kinds are created by it.
+    fn update_missing(&mut self, write: &Write<'_>, mut body: Value) -> Result<Value> {
+        let target = write.target;
+        let uid = str_at(&body, &["metadata", "uid"]);
+        if !uid.is_empty() {
+            return Err(other_uid(target, &target.key(), uid, ""));
+        }
+        if !target.subresource.is_empty() || !strategy::is_created_on_update(&target.resource) {
+            return Err(target.not_found());
+        }
+        self.may_create(write)?;
+        value::remove(&mut body, &["metadata", "resourceVersion"]);
+        self.create_owned(write, body, false)
+    }
+
+    /// Whoever creates by an update or a patch needs the right to create as well.
+    pub(super) fn may_create(&mut self, write: &Write<'_>) -> Result<()> {
+        let Write { user, target, .. } = *write;
+        let gvr = &target.resource.gvr;
+        let attributes = auth::Attributes {
+            verb: "create",
+            group: &gvr.group,
+            version: &gvr.version,
+            resource: &gvr.resource,
+            namespace: &target.namespace,
+            name: &target.name,
+            ..Default::default()
+        };
+        match auth::authorize(self, user, &attributes) {
+            auth::Decision { allowed: true, .. } => Ok(()),
+            auth::Decision { reason, .. } => Err(ApiError::forbidden(&target.resource.group_resource(), &target.name, &reason)),
+        }
     }
 
     /// Puts `new` (in the version of the path) in the place of `old`, whose stored value is `before`: the common end of
@@ -98,18 +132,33 @@ fn check_preconditions(target: &Target, old: &Object, new: &Value) -> Result<()>
     }
     let said = str_at(new, &["metadata", "uid"]);
     if !said.is_empty() && said != old.meta.uid {
-        let why = format!(
-            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in \
-             precondition: {said}, UID in object meta: {}",
-            store::registry_key(&old.key),
-            old.meta.uid
-        );
-        return Err(ApiError::conflict(&resource.group_resource(), &target.name, &why));
+        return Err(other_uid(target, &old.key, said, &old.meta.uid));
     }
     Ok(())
 }
 
-pub(super) fn check_names(target: &Target, body: &Value) -> Result<()> {
+/// 409 for an object that is not the one that was meant.
+fn other_uid(target: &Target, key: &store::Key, said: &str, have: &str) -> Box<ApiError> {
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in \
+         precondition: {said}, UID in object meta: {have}",
+        store::registry_key(key),
+    );
+    ApiError::conflict(&target.resource.group_resource(), &target.name, &why)
+}
+
+/// An object must be named as the path has it.
+pub(crate) fn check_names(target: &Target, body: &Value) -> Result<()> {
+    check_said_names(target, body)?;
+    if str_at(body, &["metadata", "name"]).is_empty() {
+        let message = format!("the name of the object ({} based on URL) was undeterminable: name must be provided", target.name);
+        return Err(ApiError::bad_request(message));
+    }
+    Ok(())
+}
+
+/// What is said of the names must be what the path has.
+pub(super) fn check_said_names(target: &Target, body: &Value) -> Result<()> {
     let name = str_at(body, &["metadata", "name"]);
     if !name.is_empty() && name != target.name {
         let message = format!("the name of the object ({name}) does not match the name on the URL ({})", target.name);

@@ -114,7 +114,12 @@ fn run(target: &mut Value, operation: &Value, copied: &mut usize) -> Option<()> 
             add(target, path, value)
         }
         "copy" => {
-            let value = find(target, text("from")?)?.clone();
+            // Of a member that is missing null is copied, as the library does that Kubernetes uses.
+            let (here, key) = container(target, text("from")?)?;
+            let value = match here {
+                Value::Object(map) => map.get(&key).cloned().unwrap_or(Value::Null),
+                list => child(list, &key)?.clone(),
+            };
             *copied += value.to_string().len();
             if *copied > MAX_COPIED { None } else { add(target, path, value) }
         }
@@ -159,11 +164,6 @@ fn container<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, St
         }
         here = child_mut(here, &key)?;
     }
-}
-
-fn find<'a>(target: &'a mut Value, path: &str) -> Option<&'a Value> {
-    let (here, key) = container(target, path)?;
-    child(here, &key)
 }
 
 fn index(key: &str, length: usize) -> Option<usize> {
@@ -237,6 +237,9 @@ mod tests {
             ("escapes", json!([{"op": "replace", "path": "/a~1b/~0", "value": 2}]), Some(("/a~1b", json!({"~": 2})))),
             ("move", json!([{"op": "move", "from": "/data/x", "path": "/w"}]), Some(("/w", json!("1")))),
             ("copy", json!([{"op": "copy", "from": "/list/0", "path": "/list/-"}]), Some(("/list", json!([1, 2, 3, 1])))),
+            ("copy missing", json!([{"op": "copy", "from": "/data/no", "path": "/data/z"}]), Some(("/data/z", json!(null)))),
+            ("copy beyond", json!([{"op": "copy", "from": "/list/9", "path": "/data/z"}]), None),
+            ("move missing", json!([{"op": "move", "from": "/data/no", "path": "/data/z"}]), None),
             ("test", json!([{"op": "test", "path": "/list/0", "value": 1.0}]), Some(("", same.clone()))),
             ("test fails", json!([{"op": "test", "path": "/data/x", "value": "2"}]), None),
             ("test missing is null", json!([{"op": "test", "path": "/data/no", "value": null}]), Some(("", same.clone()))),

@@ -98,7 +98,8 @@ fn endpoints(p: &Printer<'_>) -> String {
             all.extend(addresses.iter().map(|a| host_port(str_at(a, &["ip"]), number)));
         }
     }
-    if all.is_empty() { "<none>".to_owned() } else { some_of(all, 3, ",") }
+    // Nothing is said of endpoints that are all unready.
+    if p.list(&["subsets"]).is_empty() { "<none>".to_owned() } else { some_of(all, 3, ",") }
 }
 
 fn slice(p: &Printer<'_>) -> Vec<Value> {
@@ -109,15 +110,25 @@ fn slice(p: &Printer<'_>) -> Vec<Value> {
     vec![p.name(), p.text(&["addressType"]).into(), shown(ports).into(), shown(addresses).into(), p.age()]
 }
 
+/// Hosts of the rules; rules without one count only among those that are not shown.
+fn hosts(rules: &[Value]) -> String {
+    const SHOWN: usize = 3;
+    let named = |r: &&Value| !str_at(r, &["host"]).is_empty();
+    let hosts: Vec<&str> = rules.iter().filter(named).take(SHOWN).map(|r| str_at(r, &["host"])).collect();
+    let full_at = rules.iter().enumerate().filter(|(_, r)| named(r)).nth(SHOWN - 1).map(|(at, _)| at);
+    match full_at {
+        Some(at) if at + 1 < rules.len() => format!("{} + {} more...", hosts.join(","), rules.len() - SHOWN),
+        _ if hosts.is_empty() => "*".to_owned(),
+        _ => hosts.join(","),
+    }
+}
+
 fn ingress(p: &Printer<'_>) -> Vec<Value> {
-    let hosts = p.list(&["spec", "rules"]).iter().map(|r| str_at(r, &["host"]).to_owned());
-    let hosts: Vec<String> = hosts.filter(|h| !h.is_empty()).collect();
-    let hosts = if hosts.is_empty() { "*".to_owned() } else { some_of(hosts, 3, ",") };
     let ports = if p.list(&["spec", "tls"]).is_empty() { "80" } else { "80, 443" };
     vec![
         p.name(),
         p.text_or(&["spec", "ingressClassName"], "<none>"),
-        hosts.into(),
+        hosts(p.list(&["spec", "rules"])).into(),
         joined(&balancer(p), ",", ""),
         ports.into(),
         p.age(),

@@ -70,7 +70,9 @@ fn claim(p: &Printer<'_>) -> Vec<Value> {
     let (capacity, access) = if volume.is_empty() {
         ("", "".into())
     } else {
-        (p.text(&["status", "capacity", "storage"]), modes(p.list(&["status", "accessModes"])))
+        // A quantity that is not there is 0.
+        let capacity = p.text(&["status", "capacity", "storage"]);
+        (if capacity.is_empty() { "0" } else { capacity }, modes(p.list(&["status", "accessModes"])))
     };
     vec![
         p.name(),

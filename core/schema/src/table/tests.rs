@@ -146,3 +146,20 @@ fn every_kind_fills_every_column() {
         assert!(!cells.contains(&Value::Null), "{}: {cells:?}", resource.kind);
     }
 }
+
+#[test]
+fn what_is_missing() {
+    let rules = |hosts: &[&str]| json!({"spec": {"rules": hosts.iter().map(|h| json!({"host": h})).collect::<Vec<_>>()}});
+    for (name, group, kind, object, column, wanted) in [
+        ("no subsets", "", "Endpoints", json!({}), 1, "<none>"),
+        ("unready", "", "Endpoints", json!({"subsets": [{"notReadyAddresses": [{"ip": "10.0.0.1"}]}]}), 1, ""),
+        ("claim not bound yet", "", "PersistentVolumeClaim", json!({"spec": {"volumeName": "v"}}), 3, "0"),
+        ("claim", "", "PersistentVolumeClaim", json!({"spec": {}}), 3, ""),
+        ("no host", "networking.k8s.io", "Ingress", rules(&["", ""]), 2, "*"),
+        ("three hosts", "networking.k8s.io", "Ingress", rules(&["", "a", "b", "c"]), 2, "a,b,c"),
+        ("three and one without", "networking.k8s.io", "Ingress", rules(&["a", "b", "c", ""]), 2, "a,b,c + 1 more..."),
+        ("many", "networking.k8s.io", "Ingress", rules(&["", "a", "b", "c", "d"]), 2, "a,b,c + 2 more..."),
+    ] {
+        assert_eq!(printed(group, "v1", kind, object)[column], wanted, "{name}");
+    }
+}

@@ -182,9 +182,8 @@ fn metric(spec: &Value, status: Option<&Value>) -> String {
     };
     let target = |key: &str| at(spec, &[source, "target", key]);
     let now = |key: &str| status.and_then(|s| at(s, &[source, "current", key]));
-    let amount = |value: Option<&Value>| {
-        value.and_then(Quantity::from_json).filter(|q| !q.is_zero()).map_or_else(|| "<unknown>".to_owned(), |q| q.to_string())
-    };
+    let amount =
+        |value: Option<&Value>| value.and_then(Quantity::from_json).map_or_else(|| "<unknown>".to_owned(), |q| q.to_string());
     let prefix = if matches!(source, "resource" | "containerResource") {
         format!("{}: ", str_at(spec, &[source, "name"]))
     } else {

@@ -296,3 +296,48 @@ fn definitions() {
         ],
     );
 }
+
+#[test]
+fn names_and_identities() {
+    const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+    const MAP: &str = "/api/v1/namespaces/default/configmaps/c";
+    const NONE: &str = "/api/v1/namespaces/default/configmaps/none";
+    const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l";
+    let unnamed = json!({"/message": "the name of the object (c based on URL) was undeterminable: name must be provided"});
+    let map = |metadata: object::Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
+    let lease = |metadata: object::Value| json!({"metadata": metadata, "spec": {"holderIdentity": "me"}});
+    tell(
+        "names and identities",
+        vec![
+            step("POST", MAPS, map(json!({"name": "c"})), 201, json!({})),
+            step("PUT", MAP, map(json!({})), 400, unnamed.clone()),
+            step("merge", MAP, json!({"metadata": null}), 400, unnamed.clone()),
+            step("json", MAP, json!([{"op": "replace", "path": "", "value": {}}]), 400, unnamed),
+            step(
+                "apply",
+                "/api/v1/namespaces/default/configmaps/none?fieldManager=m",
+                map(json!({"name": "none", "uid": "1"})),
+                409,
+                json!({"/message": "configmaps \"none\": uid mismatch: the provided object specified uid 1, and no existing object was found"}),
+            ),
+            step("PUT", NONE, map(json!({"name": "none"})), 404, json!({})),
+            step(
+                "PUT",
+                NONE,
+                map(json!({"name": "none", "uid": "1"})),
+                409,
+                json!({"/message": "Precondition failed: UID in precondition: 1, UID in object meta: "}),
+            ),
+            // Some kinds are created by an update.
+            step("PUT", LEASE, lease(json!({"name": "l", "resourceVersion": "1"})), 201, json!({"/spec/holderIdentity": "me"})),
+            step("PUT", LEASE, lease(json!({"name": "l"})), 200, json!({})),
+            step(
+                "merge",
+                "/api/v1/namespaces/default/configmaps/c?fieldManager=a%0Ab",
+                json!({}),
+                422,
+                json!({"/message": "fieldManager: Invalid value: \"a\\nb\": invalid character U+000A (at position 1)"}),
+            ),
+        ],
+    );
+}
