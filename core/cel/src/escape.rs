@@ -27,12 +27,17 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
+/// Whether CEL keeps a word for itself.
+pub fn is_reserved(word: &str) -> bool {
+    RESERVED.contains(&word)
+}
+
 /// What stands for what. Underscores come first, so that none of the others is taken for them.
 const SIGNS: [(&str, &str); 4] = [("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__")];
 
 /// A field's name as expressions write it; `None` for what they cannot name.
 pub fn escaped(name: &str) -> Option<String> {
-    if RESERVED.contains(&name) {
+    if is_reserved(name) {
         return Some(format!("__{name}__"));
     }
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -45,7 +50,7 @@ pub fn escaped(name: &str) -> Option<String> {
 /// The field's name that an expression wrote.
 pub fn unescaped(name: &str) -> String {
     let word = name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
-    if let Some(word) = word.filter(|word| RESERVED.contains(word)) {
+    if let Some(word) = word.filter(|word| is_reserved(word)) {
         return word.to_owned();
     }
     SIGNS.iter().rev().fold(name.to_owned(), |name, (sign, written)| name.replace(written, sign))

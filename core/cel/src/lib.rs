@@ -24,7 +24,7 @@ mod value;
 
 pub use authorizer::{Authorizer, Check, Decision, Stage};
 pub use check::{Checked, Decl, Env, Object, Step, Type, check};
-pub use escape::escaped;
+pub use escape::{escaped, is_reserved};
 pub use eval::{Activation, EvalError};
 pub use lazy::{Compiled, Variables};
 pub use strings::duration as parse_duration;

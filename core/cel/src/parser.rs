@@ -14,26 +14,6 @@ const MAX_HEIGHT: u32 = 250;
 const BEGINNINGS: &str =
     "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
 
-/// Words that name no variable.
-const RESERVED: [&str; 16] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-];
-
 /// Reads a whole expression; tells all that is wrong.
 pub fn parse(source: &str) -> Result<Expr, Vec<Failure>> {
     let (tokens, wrong) = tokens(source);
@@ -327,7 +307,7 @@ impl Parser<'_> {
                 "false" => Node::Literal(Value::Bool(false)),
                 "null" => Node::Literal(Value::Null),
                 _ => {
-                    if RESERVED.contains(&name.as_str()) {
+                    if crate::escape::is_reserved(&name) {
                         self.wrong.push((at, format!("reserved identifier: {name}")));
                     }
                     let open = self.place();

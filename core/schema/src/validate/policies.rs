@@ -8,31 +8,6 @@ use super::errors::{Errors, Path, items, text};
 use super::{deep, field, selector, webhooks};
 use crate::expression::{Checker, Returns, Scope, Types};
 
-/// Words that CEL keeps for itself.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
-
 /// `ValidateValidatingAdmissionPolicy`.
 pub(super) fn validating(e: &mut Errors, object: &Value) {
     let (spec, path) = (field(object, "spec"), Path::root("spec"));
@@ -176,7 +151,7 @@ fn variable(e: &mut Errors, variable: &Value, known: &mut Known, path: &Path<'_>
     let start = |c: char| c == '_' || c.is_ascii_alphabetic();
     if name.trim().is_empty() {
         e.required(&at, "name is not specified");
-    } else if !name.starts_with(start) || !name.chars().all(|c| start(c) || c.is_ascii_digit()) || RESERVED.contains(&name) {
+    } else if !name.starts_with(start) || !name.chars().all(|c| start(c) || c.is_ascii_digit()) || cel::is_reserved(name) {
         e.invalid(&at, &name.into(), "name is not a valid CEL identifier");
     }
     let (source, at) = (text(field(variable, "expression")), path.child("expression"));
