@@ -38,7 +38,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Start a one-node cluster and serve until Ctrl-C.
-    Up(Up),
+    Up(Box<Up>),
     /// Compile the control plane and the built-in images for this machine.
     Precompile,
     /// Compile one program of an image.
@@ -185,7 +185,7 @@ fn scheduler_config(path: &Path) -> anyhow::Result<String> {
 /// Does what the arguments say.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Up(arguments) => up(arguments),
+        Command::Up(arguments) => up(*arguments),
         Command::Precompile => precompile(),
         Command::PrecompileImage { wasm, output } => node::image::compile::precompile(&wasm, &output),
         Command::Kubectl { arguments } => match kubectl(&arguments) {
