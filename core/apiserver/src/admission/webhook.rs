@@ -107,26 +107,35 @@ fn mutate_all(
     configurations: &[Arc<Object>],
     invoked: &mut Invoked,
 ) -> Result<()> {
-    for configuration in configurations {
-        for hook in &configuration.view::<Hooks>().0 {
-            let Some(resource) = hook.wants(api, attributes, object)? else { continue };
-            let id = format!("{}/{}", configuration.key.name, hook.name);
-            if invoked.skips(api.reinvocation.again, &id) {
-                continue;
+    let round = u8::from(api.reinvocation.again);
+    let all = configurations.iter().flat_map(|of| of.view::<Hooks>().0.iter().map(move |hook| (of, hook)));
+    for (index, (configuration, hook)) in all.enumerate() {
+        let Some(resource) = hook.wants(api, attributes, object)? else { continue };
+        let id = format!("{}/{}", configuration.key.name, hook.name);
+        if invoked.skips(api.reinvocation.again, &id) {
+            continue;
+        }
+        let review = Review::new(api, attributes, object, &resource)?;
+        let changed = match review.ask(api, attributes, &[hook])?.remove(0) {
+            Ok(reply) => {
+                let changed = review.take(api, attributes, hook, reply, object)?;
+                let (of, by) = (Value::from(&*configuration.key.name), Value::from(hook.name.as_str()));
+                let key = format!("mutation.webhook.admission.k8s.io/round_{round}_index_{index}");
+                api.annotate(&key, || format!("{{\"configuration\":{of},\"webhook\":{by},\"mutated\":{changed}}}"));
+                changed
             }
-            let review = Review::new(api, attributes, object, &resource)?;
-            let changed = match review.ask(api, attributes, &[hook])?.remove(0) {
-                Ok(reply) => review.take(api, attributes, hook, reply, object)?,
-                Err(_) if hook.ignores_failures() => false,
-                Err(why) => return Err(failed(hook, &why)),
-            };
-            if changed {
-                invoked.changed();
-                api.reinvocation.want();
+            Err(_) if hook.ignores_failures() => {
+                failed_open(api, "mutation", round, index, hook);
+                false
             }
-            if str_at(&hook.stated, &["reinvocationPolicy"]) == "IfNeeded" {
-                invoked.may_run_again(id);
-            }
+            Err(why) => return Err(failed(hook, &why)),
+        };
+        if changed {
+            invoked.changed();
+            api.reinvocation.want();
+        }
+        if str_at(&hook.stated, &["reinvocationPolicy"]) == "IfNeeded" {
+            invoked.may_run_again(id);
         }
     }
     Ok(())
@@ -164,7 +173,10 @@ pub(super) fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object:
         };
         let judged = match answer {
             Ok(answer) => review.accept(api, hook, &answer),
-            Err(_) if hook.ignores_failures() => Ok(()),
+            Err(_) if hook.ignores_failures() => {
+                failed_open(api, "validating", 0, at, hook);
+                Ok(())
+            }
             Err(why) => Err(failed(hook, &why)),
         };
         if let Err(error) = judged {
@@ -172,6 +184,12 @@ pub(super) fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object:
         }
     }
     refusal.map_or(Ok(()), Err)
+}
+
+/// Notes that a webhook could not be asked and nobody minds.
+fn failed_open(api: &mut ApiServer, kind: &str, round: u8, index: usize, hook: &Hook) {
+    let key = format!("failed-open.{kind}.webhook.admission.k8s.io/round_{round}_index_{index}");
+    api.annotate(&key, || hook.name.clone());
 }
 
 /// 500 for a webhook that could not be asked.
@@ -264,6 +282,9 @@ impl Review {
     /// Passes warnings on, and stands by a refusal.
     fn accept(&self, api: &mut ApiServer, hook: &Hook, response: &Value) -> Result<()> {
         api.warnings.extend(list_at(response, &["warnings"]).iter().filter_map(Value::as_str).map(str::to_owned));
+        for (key, value) in at(response, &["auditAnnotations"]).and_then(Value::as_object).into_iter().flatten() {
+            api.annotate(&format!("{}/{key}", hook.name), || value.as_str().unwrap_or_default().to_owned());
+        }
         if at(response, &["allowed"]) == Some(&Value::Bool(true)) { Ok(()) } else { Err(denied(hook, response)) }
     }
 

@@ -550,3 +550,43 @@ fn nobody_reads_with_a_policys_eyes_what_they_may_not_read() {
     let why = format!("Forbidden: user {bob} does not have \"get\" permission on the object referenced by paramRef");
     assert_eq!(made("validatingadmissionpolicybindings", binding("unknown", reference)), (422, why));
 }
+
+#[test]
+fn webhooks_speak_in_the_audit_log() {
+    let mut server = audited();
+    let hook = |name: &str, more: Value| {
+        let mut hook = json!({
+            "name": format!("{name}.example.com"), "sideEffects": "None", "admissionReviewVersions": ["v1"],
+            "clientConfig": {"url": "https://hooks.example.com/x"},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}],
+        });
+        hook.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        hook
+    };
+    let hooks = json!([hook("away", json!({"failurePolicy": "Ignore"})), hook("there", json!({}))]);
+    let kind = "MutatingWebhookConfiguration";
+    let configuration =
+        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "m"}, "webhooks": hooks});
+    assert_eq!(server.post(&format!("{GROUP}/mutatingwebhookconfigurations"), configuration).0, 201);
+    let mut outputs =
+        server.send("POST", CONFIGMAPS, &[("content-type", "application/json")], configmap("a").to_string().as_bytes());
+    for away in [true, false] {
+        let Some((call, outgoing)) = outputs.iter().find_map(|o| match o {
+            Output::Call { call, outgoing } => Some((*call, outgoing.clone())),
+            _ => None,
+        }) else {
+            panic!("{outputs:?}")
+        };
+        let asked: Value = serde_json::from_slice(&outgoing.body).unwrap();
+        let response = json!({"uid": asked["request"]["uid"], "allowed": true, "auditAnnotations": {"k": "v"}});
+        let review = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": response});
+        let answered = wasmkube_apiserver::message::Answered { status: 200, body: review.to_string().into_bytes().into() };
+        server.api.answered(server.now, call, if away { Err("refused".to_owned()) } else { Ok(answered) });
+        outputs = server.api.take_outputs();
+    }
+    let found = annotations(&outputs);
+    assert_eq!(found["failed-open.mutation.webhook.admission.k8s.io/round_0_index_0"], "away.example.com");
+    let mutated = "{\"configuration\":\"m\",\"webhook\":\"there.example.com\",\"mutated\":false}";
+    assert_eq!(found["mutation.webhook.admission.k8s.io/round_0_index_1"], mutated);
+    assert_eq!(found["there.example.com/k"], "v");
+}

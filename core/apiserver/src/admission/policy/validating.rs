@@ -186,11 +186,13 @@ impl Bound<'_> {
                         decision.message
                     )),
                     "Audit" => api.annotate("validation.policy.admission.k8s.io/validation_failure", || {
-                        let failure = json!({
-                            "message": decision.message, "policy": policy, "binding": binding,
-                            "expressionIndex": decision.index, "validationActions": actions,
-                        });
-                        json!([failure]).to_string()
+                        let quoted = |text: &str| Value::from(text).to_string();
+                        let (message, policy, binding) = (quoted(&decision.message), quoted(policy), quoted(binding));
+                        let (index, actions) = (decision.index, json!(actions));
+                        format!(
+                            "[{{\"message\":{message},\"policy\":{policy},\"binding\":{binding},\"expressionIndex\":{index},\
+                             \"validationActions\":{actions}}}]"
+                        )
                     }),
                     _ => {}
                 }
