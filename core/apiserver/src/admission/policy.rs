@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use object::value::str_at;
 use object::{GroupResource, Value};
-use store::{Key, Object};
+use store::{Key, Object, View};
 
 use crate::server::ApiServer;
 pub use mutating::mutate;
@@ -24,17 +24,29 @@ pub use validating::validate;
 
 const GROUP: &str = "admissionregistration.k8s.io";
 
-/// Bindings of one policy, each with what it states.
-type Bindings = Vec<(Arc<Object>, Value)>;
+/// What an object says, read once per version of it.
+struct Stated(Value);
+
+impl View for Stated {
+    fn of(object: &Value) -> Self {
+        Stated(object.clone())
+    }
+}
+
+impl Stated {
+    fn of_object(object: &Object) -> &Value {
+        &object.view::<Stated>().0
+    }
+}
 
 /// The policies of a kind that are bound, by name, each with its bindings by name.
-fn bound(api: &ApiServer, policies: &str, bindings: &str) -> Vec<(Arc<Object>, Bindings)> {
-    let mut of_policy: BTreeMap<String, Bindings> = BTreeMap::new();
+fn bound(api: &ApiServer, policies: &str, bindings: &str) -> Vec<(Arc<Object>, Vec<Arc<Object>>)> {
+    let mut of_policy: BTreeMap<&str, Vec<Arc<Object>>> = BTreeMap::new();
     for binding in api.store.list(&GroupResource::new(GROUP, bindings), None) {
-        let stated = binding.value();
-        of_policy.entry(str_at(&stated, &["spec", "policyName"]).to_owned()).or_default().push((binding.clone(), stated));
+        let name = str_at(Stated::of_object(binding), &["spec", "policyName"]);
+        of_policy.entry(name).or_default().push(binding.clone());
     }
     let policies = GroupResource::new(GROUP, policies);
-    let found = |(name, bindings): (String, _)| Some((api.store.get(&Key::new(&policies, "", &name))?.clone(), bindings));
+    let found = |(name, bindings): (&str, _)| Some((api.store.get(&Key::new(&policies, "", name))?.clone(), bindings));
     of_policy.into_iter().filter_map(found).collect()
 }

@@ -14,7 +14,7 @@ use store::{Object, View};
 use super::super::Attributes;
 use super::expressions::{Asker, Evaluation, PER_POLICY, Subject, hold, read};
 use super::patches::Patch;
-use super::{GROUP, bound, params};
+use super::{GROUP, Stated, bound, params};
 use crate::server::ApiServer;
 
 /// A policy with its expressions read, once per version of it.
@@ -133,22 +133,23 @@ fn invocations(
 ) -> Result<Vec<Invocation>> {
     let mut all = Vec::new();
     for (policy, bindings) in bound(api, "mutatingadmissionpolicies", "mutatingadmissionpolicybindings") {
-        let stated = policy.value();
+        let stated = Stated::of_object(&policy);
         let constraints = stated.get("spec").and_then(|spec| spec.get("matchConstraints")).unwrap_or(&Value::Null);
         let Some(resource) = attributes.meant(api, object, constraints) else { continue };
-        let kind = match params::kind(api, &stated) {
+        let kind = match params::kind(api, stated) {
             Ok(kind) => kind,
             Err(why) => {
                 failures.add(&policy, None, &format!("failed to configure policy: {why}"), None);
                 continue;
             }
         };
-        for (binding, stated) in bindings {
+        for binding in bindings {
+            let stated = Stated::of_object(&binding);
             let wanted = stated.get("spec").and_then(|spec| spec.get("matchResources"));
             if wanted.is_some_and(|wanted| attributes.meant(api, object, wanted).is_none()) {
                 continue;
             }
-            match params::collect(api, attributes, kind.as_ref(), &stated)? {
+            match params::collect(api, attributes, kind.as_ref(), stated)? {
                 Ok(found) => all.extend(found.into_iter().map(|params| Invocation {
                     policy: policy.clone(),
                     binding: binding.key.name.to_string(),

@@ -11,7 +11,7 @@ use store::View;
 
 use super::super::Attributes;
 use super::expressions::{Asker, Evaluation, Failure, PER_POLICY, Subject, hold, read};
-use super::{GROUP, bound, params};
+use super::{GROUP, Stated, bound, params};
 use crate::server::ApiServer;
 
 /// A text that an expression makes for a refusal is no longer than this.
@@ -115,10 +115,10 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
     }
     let mut outcome = Outcome::default();
     for (policy, bindings) in bound(api, "validatingadmissionpolicies", "validatingadmissionpolicybindings") {
-        let (stated, view, name) = (policy.value(), policy.view::<Policy>(), &*policy.key.name);
+        let (stated, view, name) = (Stated::of_object(&policy), policy.view::<Policy>(), &*policy.key.name);
         let constraints = stated.get("spec").and_then(|spec| spec.get("matchConstraints")).unwrap_or(&Value::Null);
         let Some(resource) = attributes.meant(api, object, constraints) else { continue };
-        let kind = match params::kind(api, &stated) {
+        let kind = match params::kind(api, stated) {
             Ok(kind) => kind,
             Err(_) if view.ignores_failures => continue,
             Err(why) => {
@@ -129,13 +129,14 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
         };
         let subject = Subject::new(api, attributes, object, &resource)?;
         let mut noted: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (binding, stated) in bindings {
+        for binding in bindings {
+            let stated = Stated::of_object(&binding);
             let wanted = stated.get("spec").and_then(|spec| spec.get("matchResources"));
             if wanted.is_some_and(|wanted| attributes.meant(api, object, wanted).is_none()) {
                 continue;
             }
-            let by = Bound { policy: name, binding: &binding.key.name, stated: &stated };
-            let all = match params::collect(api, attributes, kind.as_ref(), &stated)? {
+            let by = Bound { policy: name, binding: &binding.key.name, stated };
+            let all = match params::collect(api, attributes, kind.as_ref(), stated)? {
                 Ok(params) => params,
                 Err(_) if view.ignores_failures => continue,
                 Err(why) => {
