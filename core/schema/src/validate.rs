@@ -16,6 +16,7 @@ mod fixed;
 mod machinery;
 mod metadata;
 mod mounts;
+mod networking;
 mod others;
 mod pod;
 mod pod_update;
@@ -31,6 +32,7 @@ mod selector;
 mod service;
 mod sources;
 mod storage;
+mod upgrade;
 mod volume;
 mod webhooks;
 mod windows;
@@ -101,8 +103,11 @@ pub fn action(group: &str, kind: &str, object: &Value) -> Vec<Cause> {
 /// The rules of a status that somebody reports.
 fn status(errors: &mut Errors, resource: &Resource, object: &Value) {
     match (&*resource.kind.group, &*resource.kind.kind) {
-        ("", "Service") | ("networking.k8s.io", "Ingress") => {
-            service::load_balancer_status(errors, deep(object, &["status", "loadBalancer"]));
+        ("", "Service") => {
+            service::load_balancer_status(errors, deep(object, &["status", "loadBalancer"]), Some(object));
+        }
+        ("networking.k8s.io", "Ingress") => {
+            service::load_balancer_status(errors, deep(object, &["status", "loadBalancer"]), None);
         }
         ("", "ResourceQuota") => quota::status(errors, object),
         ("", "Node") => others::node_resources(errors, object),
@@ -145,7 +150,7 @@ fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&V
         ("apps", "StatefulSet") => apps::stateful_set(e, object, old),
         ("apps", "DaemonSet") => apps::daemon_set(e, object, old),
         ("batch", "Job") => batch::job(e, object, old),
-        ("batch", "CronJob") => batch::cron_job(e, object),
+        ("batch", "CronJob") => batch::cron_job(e, object, old),
         ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::autoscaler(e, object),
         ("policy", "PodDisruptionBudget") => autoscaling::disruption_budget(e, object),
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => rbac::role(e, object, &resource.kind.kind),
@@ -155,9 +160,9 @@ fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&V
         ("scheduling.k8s.io", "PriorityClass") => storage::priority_class(e, object, old),
         ("storage.k8s.io", "StorageClass") => storage::storage_class(e, object, old),
         ("coordination.k8s.io", "Lease") => config::lease(e, object),
-        ("networking.k8s.io", "NetworkPolicy") => service::network_policy(e, object),
-        ("networking.k8s.io", "Ingress") => service::ingress(e, object),
-        ("networking.k8s.io", "IngressClass") => others::ingress_class(e, object, old),
+        ("networking.k8s.io", "NetworkPolicy") => networking::network_policy(e, object),
+        ("networking.k8s.io", "Ingress") => networking::ingress(e, object, old),
+        ("networking.k8s.io", "IngressClass") => networking::ingress_class(e, object, old),
         ("", "Node") => others::node(e, object, old),
         ("", "Endpoints") => others::endpoints(e, object),
         ("discovery.k8s.io", "EndpointSlice") => others::endpoint_slice(e, object, old),

@@ -165,6 +165,21 @@ impl Errors {
         }
     }
 
+    /// `IsDomainPrefixedPath`.
+    pub(super) fn domain_path(&mut self, path: &Path<'_>, value: &str) {
+        if value.is_empty() {
+            return self.required(path, "");
+        }
+        let Some((host, rest)) = value.split_once('/').filter(|(host, rest)| !host.is_empty() && !rest.is_empty()) else {
+            return self.invalid(path, &value.into(), "must be a domain-prefixed path (such as \"acme.io/foo\")");
+        };
+        self.name(path, host, object::names::dns1123_subdomain);
+        if !rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b)) {
+            let detail = object::names::regex_error("Invalid path", "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+", &[]);
+            self.invalid(path, &rest.into(), &detail);
+        }
+    }
+
     /// `ValidateImmutableField`.
     pub(super) fn immutable(&mut self, path: &Path<'_>, new: &Value, old: &Value) {
         if new != old {

@@ -3,7 +3,7 @@
 use object::{Value, names};
 
 use super::errors::{Errors, Path, items, text};
-use super::{deep, field, probe, resources, scheduling};
+use super::{deep, field, probe, resources, scheduling, service};
 
 pub(super) fn node(e: &mut Errors, object: &Value, old: Option<&Value>) {
     // Kubernetes puts the taints into the metadata's path.
@@ -44,7 +44,7 @@ fn pod_ranges(e: &mut Errors, ranges: &Value) {
     let path = spec.child("podCIDRs");
     let list = items(ranges);
     for (i, range) in list.iter().enumerate() {
-        super::service::cidr(e, range, &path.index(i));
+        service::cidr(e, range, &path.index(i));
     }
     let v6 = |range: &Value| text(range).contains(':');
     if list.len() > 2 || list.len() == 2 && list.first().map(v6) == list.get(1).map(v6) {
@@ -58,24 +58,90 @@ fn pod_ranges(e: &mut Errors, ranges: &Value) {
 pub(super) fn endpoint_slice(e: &mut Errors, object: &Value, old: Option<&Value>) {
     let kind = field(object, "addressType");
     e.one_of(&Path::root("addressType"), kind, &["FQDN", "IPv4", "IPv6"]);
-    let list = Path::root("endpoints");
-    for (i, endpoint) in items(field(object, "endpoints")).iter().enumerate() {
-        let path = list.index(i);
-        let addresses = items(field(endpoint, "addresses"));
-        let at = path.child("addresses");
-        if addresses.is_empty() {
-            e.required(&at, "must contain at least 1 address");
-        }
-        for (i, address) in addresses.iter().enumerate() {
-            match text(kind) {
-                "FQDN" => e.name(&at.index(i), text(address), names::dns1123_subdomain),
-                _ => super::service::ip(e, address, &at.index(i)),
-            }
+    let (list, endpoints) = (Path::root("endpoints"), items(field(object, "endpoints")));
+    if endpoints.len() > 1_000 {
+        e.too_many(&list, endpoints.len(), 1_000);
+    } else {
+        for (i, endpoint) in endpoints.iter().enumerate() {
+            slice_endpoint(e, endpoint, text(kind), &list.index(i));
         }
     }
-    let list = Path::root("ports");
+    slice_ports(e, items(field(object, "ports")), &Path::root("ports"));
+    if let Some(old) = old {
+        e.immutable(&Path::root("addressType"), kind, field(old, "addressType"));
+    }
+}
+
+fn slice_endpoint(e: &mut Errors, endpoint: &Value, kind: &str, path: &Path<'_>) {
+    let (addresses, at) = (items(field(endpoint, "addresses")), path.child("addresses"));
+    match addresses.len() {
+        0 => e.required(&at, "must contain at least 1 address"),
+        1..=100 => {}
+        many => e.too_many(&at, many, 100),
+    }
+    for (i, address) in addresses.iter().enumerate() {
+        let at = at.index(i);
+        match (kind, service::parse_ip(text(address))) {
+            ("FQDN", _) => domain(e, text(address), &at),
+            ("IPv4" | "IPv6", None) => service::ip(e, address, &at),
+            ("IPv4" | "IPv6", Some(ip)) => {
+                if ip.is_ipv4() != (kind == "IPv4") {
+                    e.invalid(&at, address, &format!("must be an {kind} address"));
+                }
+                service::ordinary_ip(e, address, &at);
+            }
+            _ => {}
+        }
+    }
+    if let Some(node) = field(endpoint, "nodeName").as_str() {
+        e.name(&path.child("nodeName"), node, names::dns1123_subdomain);
+    }
+    if let Some(host) = field(endpoint, "hostname").as_str() {
+        e.name(&path.child("hostname"), host, names::dns1123_label);
+    }
+    let hints = path.child("hints");
+    for key in ["forZones", "forNodes"] {
+        let (list, at) = (items(deep(endpoint, &["hints", key])), hints.child(key));
+        if list.len() > 8 {
+            e.too_many(&at, list.len(), 8);
+            continue;
+        }
+        for (i, hint) in list.iter().enumerate() {
+            let (name, at) = (field(hint, "name"), at.index(i).to_string());
+            let at = Path::root(&at);
+            if list.iter().take(i).any(|before| field(before, "name") == name) {
+                e.duplicate(&at.child("name"), name);
+            }
+            let rule = if key == "forZones" { names::label_value } else { names::dns1123_subdomain };
+            e.name(&at.child("name"), text(name), rule);
+        }
+    }
+}
+
+/// `IsFullyQualifiedDomainName`.
+fn domain(e: &mut Errors, name: &str, path: &Path<'_>) {
+    let bare = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty() {
+        return e.required(path, "");
+    }
+    let wrong = names::dns1123_subdomain(bare);
+    if !wrong.is_empty() {
+        return e.all(path, &bare.into(), wrong);
+    }
+    if !bare.contains('.') {
+        return e.invalid(path, &bare.into(), "should be a domain with at least two segments separated by dots");
+    }
+    for label in bare.split('.') {
+        e.name(path, label, names::dns1123_label);
+    }
+}
+
+fn slice_ports(e: &mut Errors, ports: &[Value], list: &Path<'_>) {
+    if ports.len() > 20_000 {
+        return e.too_many(list, ports.len(), 20_000);
+    }
     let mut seen = std::collections::BTreeSet::new();
-    for (i, port) in items(field(object, "ports")).iter().enumerate() {
+    for (i, port) in ports.iter().enumerate() {
         let path = list.index(i);
         let name = text(field(port, "name"));
         if !name.is_empty() {
@@ -84,10 +150,10 @@ pub(super) fn endpoint_slice(e: &mut Errors, object: &Value, old: Option<&Value>
         if !seen.insert(name) {
             e.duplicate(&path.child("name"), &name.into());
         }
-        e.one_of_if_any(&path.child("protocol"), field(port, "protocol"), &["SCTP", "TCP", "UDP"]);
-    }
-    if let Some(old) = old {
-        e.immutable(&Path::root("addressType"), kind, field(old, "addressType"));
+        e.one_of(&path.child("protocol"), field(port, "protocol"), &["SCTP", "TCP", "UDP"]);
+        if let Some(protocol) = field(port, "appProtocol").as_str() {
+            e.name(&path.child("appProtocol"), protocol, names::qualified_name);
+        }
     }
 }
 
@@ -102,7 +168,16 @@ pub(super) fn endpoints(e: &mut Errors, object: &Value) {
         for (key, addresses) in [("addresses", ready), ("notReadyAddresses", waiting)] {
             let list = path.child(key);
             for (i, address) in addresses.iter().enumerate() {
-                super::service::ip(e, field(address, "ip"), &list.index(i).child("ip"));
+                let path = list.index(i);
+                service::ip(e, field(address, "ip"), &path.child("ip"));
+                let host = text(field(address, "hostname"));
+                if !host.is_empty() {
+                    e.name(&path.child("hostname"), host, names::dns1123_label);
+                }
+                if let Some(node) = field(address, "nodeName").as_str() {
+                    e.name(&path.child("nodeName"), node, names::dns1123_subdomain);
+                }
+                service::ordinary_ip(e, field(address, "ip"), &path.child("ip"));
             }
         }
         let ports = items(field(subset, "ports"));
@@ -116,6 +191,9 @@ pub(super) fn endpoints(e: &mut Errors, object: &Value) {
             }
             probe::port(e, field(port, "port"), &path.child("port"));
             e.one_of(&path.child("protocol"), field(port, "protocol"), &["SCTP", "TCP", "UDP"]);
+            if let Some(protocol) = field(port, "appProtocol").as_str() {
+                e.name(&path.child("appProtocol"), protocol, names::qualified_name);
+            }
         }
     }
 }
@@ -124,25 +202,6 @@ pub(super) fn runtime_class(e: &mut Errors, object: &Value, old: Option<&Value>)
     e.name(&Path::root("handler"), text(field(object, "handler")), names::dns1123_label);
     if let Some(old) = old {
         e.immutable(&Path::root("handler"), field(object, "handler"), field(old, "handler"));
-    }
-}
-
-pub(super) fn ingress_class(e: &mut Errors, object: &Value, old: Option<&Value>) {
-    let (spec, path) = (field(object, "spec"), Path::root("spec"));
-    let controller = field(spec, "controller");
-    let at = path.child("controller");
-    if text(controller).len() > 250 {
-        e.too_long(&at, 250);
-    }
-    match text(controller) {
-        "" => e.required(&at, ""),
-        name if !name.contains('/') => {
-            e.invalid(&at, controller, "must be a domain-prefixed path (such as \"acme.io/foo\")");
-        }
-        _ => {}
-    }
-    if let Some(old) = old {
-        e.immutable(&at, controller, deep(old, &["spec", "controller"]));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Services, ingresses and network policies.
+//! Services, and addresses wherever they stand.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -6,47 +6,89 @@ use std::net::IpAddr;
 use object::{Value, names};
 
 use super::errors::{Errors, Path, items, text};
-use super::{deep, field, metadata, probe, selector};
+use super::{deep, field, metadata, probe, upgrade};
+
+/// `ParseIPSloppy`: the parts of an address may begin with zeros.
+pub(super) fn parse_ip(text: &str) -> Option<IpAddr> {
+    let trimmed = |part: &str| match part.trim_start_matches('0') {
+        "" if !part.is_empty() => "0".to_owned(),
+        rest => rest.to_owned(),
+    };
+    let without_zeros = || text.split('.').map(trimmed).collect::<Vec<_>>().join(".").parse().ok();
+    text.parse().ok().or_else(|| without_zeros().filter(IpAddr::is_ipv4))
+}
+
+/// `ValidateNonSpecialIP`: addresses at which something else than a node can be reached.
+pub(super) fn ordinary_ip(e: &mut Errors, value: &Value, path: &Path<'_>) {
+    let Some(ip) = parse_ip(text(value)) else {
+        return e.invalid(path, &text(value).into(), "must be a valid IP address");
+    };
+    let (local, multicast) = match ip {
+        IpAddr::V4(ip) => (ip.is_link_local(), ip.octets().starts_with(&[224, 0, 0])),
+        IpAddr::V6(ip) => (ip.segments()[0] & 0xffc0 == 0xfe80, ip.segments()[0] & 0xff0f == 0xff02),
+    };
+    if ip.is_unspecified() {
+        e.invalid(path, value, &format!("may not be unspecified ({})", text(value)));
+    }
+    for (special, detail) in [
+        (ip.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        (multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+    ] {
+        if special {
+            e.invalid(path, value, detail);
+        }
+    }
+}
 
 /// `IsValidIP`.
 pub(super) fn ip(e: &mut Errors, value: &Value, path: &Path<'_>) {
-    if text(value).parse::<IpAddr>().is_err() {
+    if parse_ip(text(value)).is_none() {
         e.invalid(path, &text(value).into(), "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
     }
 }
 
-/// `ValidateLoadBalancerStatus`.
-pub(super) fn load_balancer_status(e: &mut Errors, status: &Value) {
+/// `ValidateLoadBalancerStatus`. `service` is the one whose status it is; an Ingress has one too.
+pub(super) fn load_balancer_status(e: &mut Errors, status: &Value, service: Option<&Value>) {
     let (status_path, ingress) = (Path::root("status"), field(status, "ingress"));
     let balancer = status_path.child("loadBalancer");
     let list = balancer.child("ingress");
+    let kind = service.map(|object| text(deep(object, &["spec", "type"])));
+    if kind.is_some_and(|kind| kind != "LoadBalancer") && !items(ingress).is_empty() {
+        return e.forbidden(&list, "may only be used when `spec.type` is 'LoadBalancer'");
+    }
     for (i, one) in items(ingress).iter().enumerate() {
         let path = list.index(i);
-        if !text(field(one, "ip")).is_empty() {
-            ip(e, field(one, "ip"), &path.child("ip"));
+        let (address, mode) = (field(one, "ip"), field(one, "ipMode"));
+        if !text(address).is_empty() {
+            ip(e, address, &path.child("ip"));
+        }
+        match (text(address).is_empty(), mode.is_null()) {
+            _ if service.is_none() => {}
+            (false, true) => e.required(&path.child("ipMode"), "must be specified when `ip` is set"),
+            (true, false) => e.forbidden(&path.child("ipMode"), "may not be specified when `ip` is not set"),
+            _ => e.one_of_if_any(&path.child("ipMode"), mode, &["Proxy", "VIP"]),
         }
         let name = text(field(one, "hostname"));
         if !name.is_empty() {
             e.name(&path.child("hostname"), name, names::dns1123_subdomain);
-            if name.parse::<IpAddr>().is_ok() {
+            if parse_ip(name).is_some() {
                 e.invalid(&path.child("hostname"), &name.into(), "must be a DNS name, not an IP address");
             }
         }
-        e.one_of_if_any(&path.child("ipMode"), field(one, "ipMode"), &["Proxy", "VIP"]);
     }
+}
+
+/// `ParseCIDRSloppy`: an address, and how many of its bits count.
+pub(super) fn parse_cidr(text: &str) -> Option<(IpAddr, u32)> {
+    let (address, bits) = text.split_once('/')?;
+    let (address, bits) = (parse_ip(address)?, bits.parse::<u32>().ok()?);
+    (bits <= if address.is_ipv4() { 32 } else { 128 }).then_some((address, bits))
 }
 
 /// `IsValidCIDR`.
 pub(super) fn cidr(e: &mut Errors, value: &Value, path: &Path<'_>) {
-    let valid = text(value).split_once('/').is_some_and(|(address, bits)| {
-        let most = match address.parse() {
-            Ok(IpAddr::V4(_)) => 32,
-            Ok(IpAddr::V6(_)) => 128,
-            Err(_) => return false,
-        };
-        bits.parse::<u32>().is_ok_and(|b| b <= most)
-    });
-    if !valid {
+    if parse_cidr(text(value)).is_none() {
         e.invalid(path, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
     }
 }
@@ -54,53 +96,130 @@ pub(super) fn cidr(e: &mut Errors, value: &Value, path: &Path<'_>) {
 pub(super) fn service(e: &mut Errors, object: &Value, old: Option<&Value>) {
     let (spec, path) = (field(object, "spec"), Path::root("spec"));
     let kind = text(field(spec, "type"));
-    let ports = items(field(spec, "ports"));
-    let list = path.child("ports");
-    if ports.is_empty() && text(field(spec, "clusterIP")) != "None" && kind != "ExternalName" {
-        e.required(&list, "");
-    }
-    if kind == "ExternalName" {
-        match text(field(spec, "externalName")) {
-            "" => e.required(&path.child("externalName"), ""),
-            name => {
-                let trimmed = name.strip_suffix('.').unwrap_or(name);
-                e.all(&path.child("externalName"), &name.into(), names::dns1123_subdomain(trimmed));
-            }
+    if let Some(before) = old.map(|old| field(old, "spec")) {
+        upgrade::addresses(e, spec, before, &path);
+        upgrade::families(e, spec, before, &path);
+        let class = field(spec, "loadBalancerClass");
+        if kind == "LoadBalancer" && text(field(before, "type")) == kind && class != field(before, "loadBalancerClass") {
+            e.invalid(&path.child("loadBalancerClass"), class, "may not change once set");
+        }
+        if old.is_some() {
+            balancer_class(e, spec, &path);
+        }
+        let health = "healthCheckNodePort";
+        if needs_health_check(spec) && needs_health_check(before) && field(spec, health) != field(before, health) {
+            e.forbidden(&path.child(health), "field is immutable");
         }
     }
-    let class = field(spec, "loadBalancerClass");
-    if let Some(before) = old.map(|old| field(old, "spec")).filter(|before| text(field(before, "type")) == "LoadBalancer")
-        && kind == "LoadBalancer"
-        && class != field(before, "loadBalancerClass")
-    {
-        e.invalid(&path.child("loadBalancerClass"), class, "may not change once set");
+    topology_annotations(e, object);
+    let ports = items(field(spec, "ports"));
+    let list = path.child("ports");
+    if ports.is_empty() && !is_headless(spec) && kind != "ExternalName" {
+        e.required(&list, "");
     }
-    if kind == "LoadBalancer" && !class.is_null() {
-        e.name(&path.child("loadBalancerClass"), text(class), names::qualified_name);
-    } else if !class.is_null() {
-        e.forbidden(&path.child("loadBalancerClass"), "may only be used when `type` is 'LoadBalancer'");
-    }
+    by_type(e, spec, kind, &path);
     let mut seen = BTreeSet::new();
     for (i, port) in ports.iter().enumerate() {
         service_port(e, port, ports.len() > 1, &mut seen, &list.index(i));
     }
     metadata::labels(e, field(spec, "selector"), &path.child("selector"));
-    e.one_of(&path.child("sessionAffinity"), field(spec, "sessionAffinity"), &["ClientIP", "None"]);
-    let timeout = deep(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"]);
-    if timeout.as_i64().is_some_and(|t| !(1..=86_400).contains(&t)) {
-        let (config, client) = (path.child("sessionAffinityConfig"), "clientIP");
-        let at = config.child(client);
-        e.invalid(&at.child("timeoutSeconds"), timeout, "must be greater than 0 and less than 86400");
+    session_affinity(e, spec, &path);
+    if kind != "ExternalName" {
+        cluster_ips(e, spec, &path);
     }
-    addresses(e, spec, kind, &path);
-    if !kind.is_empty() {
-        let kinds = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
-        e.one_of(&path.child("type"), field(spec, "type"), &kinds);
+    let externals = path.child("externalIPs");
+    for (i, address) in items(field(spec, "externalIPs")).iter().enumerate() {
+        let before = e.len();
+        ip(e, address, &externals.index(i));
+        if e.len() == before {
+            ordinary_ip(e, address, &externals.index(i));
+        }
     }
+    e.one_of(&path.child("type"), field(spec, "type"), &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
     node_ports(e, ports, kind, &list);
+    source_ranges(e, object, kind, &path);
+    let allocates = field(spec, "allocateLoadBalancerNodePorts");
+    if !allocates.is_null() && kind != "LoadBalancer" {
+        e.forbidden(&path.child("allocateLoadBalancerNodePorts"), "may only be used when `type` is 'LoadBalancer'");
+    }
+    balancer_class(e, spec, &path);
     policies(e, spec, kind, &path);
-    if let Some(old) = old {
-        fixed_addresses(e, spec, field(old, "spec"), &path);
+}
+
+pub(super) fn is_headless(spec: &Value) -> bool {
+    matches!(items(field(spec, "clusterIPs")), [only] if text(only) == "None")
+}
+
+fn needs_health_check(spec: &Value) -> bool {
+    text(field(spec, "type")) == "LoadBalancer" && text(field(spec, "externalTrafficPolicy")) == "Local"
+}
+
+/// The old and the new name of an annotation say the same.
+fn topology_annotations(e: &mut Errors, object: &Value) {
+    const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+    const MODE: &str = "service.kubernetes.io/topology-mode";
+    let [hints, mode] = [HINTS, MODE].map(|key| deep(object, &["metadata", "annotations", key]));
+    if !hints.is_null() && !mode.is_null() && hints != mode {
+        let meta = Path::root("metadata");
+        let detail = format!("must match annotations[{HINTS}] when both are specified");
+        e.invalid(&meta.child("annotations").key(MODE), mode, &detail);
+    }
+}
+
+fn by_type(e: &mut Errors, spec: &Value, kind: &str, path: &Path<'_>) {
+    if matches!(kind, "LoadBalancer" | "NodePort") && is_headless(spec) {
+        let detail = format!("may not be set to 'None' for {kind} services");
+        e.invalid(&path.child("clusterIPs").index(0), &"None".into(), &detail);
+    }
+    if kind != "ExternalName" {
+        return;
+    }
+    for key in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+        let value = field(spec, key);
+        if !items(value).is_empty() || value.is_string() {
+            e.forbidden(&path.child(key), "may not be set for ExternalName services");
+        }
+    }
+    let name = text(field(spec, "externalName"));
+    match name.strip_suffix('.').unwrap_or(name) {
+        "" => e.required(&path.child("externalName"), ""),
+        name => e.name(&path.child("externalName"), name, names::dns1123_subdomain),
+    }
+}
+
+fn balancer_class(e: &mut Errors, spec: &Value, path: &Path<'_>) {
+    let class = field(spec, "loadBalancerClass");
+    if class.is_null() {
+        return;
+    }
+    if text(field(spec, "type")) == "LoadBalancer" {
+        e.name(&path.child("loadBalancerClass"), text(class), names::qualified_name);
+    } else {
+        e.forbidden(&path.child("loadBalancerClass"), "may only be used when `type` is 'LoadBalancer'");
+    }
+}
+
+fn session_affinity(e: &mut Errors, spec: &Value, path: &Path<'_>) {
+    let affinity = field(spec, "sessionAffinity");
+    e.one_of(&path.child("sessionAffinity"), affinity, &["ClientIP", "None"]);
+    let (config, at) = (field(spec, "sessionAffinityConfig"), path.child("sessionAffinityConfig"));
+    if text(affinity) == "None" && !config.is_null() {
+        e.forbidden(&at, "must not be set when session affinity is None");
+    }
+    if text(affinity) != "ClientIP" {
+        return;
+    }
+    let client = at.child("clientIP");
+    let timeout = deep(config, &["clientIP", "timeoutSeconds"]);
+    let missing = "when session affinity type is ClientIP";
+    if config.is_null() {
+        e.required(&at, missing);
+    } else if field(config, "clientIP").is_null() {
+        e.required(&client, missing);
+    } else if timeout.is_null() {
+        e.required(&client.child("timeoutSeconds"), missing);
+    } else if timeout.as_i64().is_some_and(|t| !(1..=86_400).contains(&t)) {
+        e.invalid(&client.child("timeoutSeconds"), timeout, "must be greater than 0 and less than 86400");
     }
 }
 
@@ -119,67 +238,113 @@ fn service_port<'a>(e: &mut Errors, port: &'a Value, need_name: bool, seen: &mut
     e.all(&path.child("port"), &number.into(), names::port_number(number));
     e.one_of(&path.child("protocol"), field(port, "protocol"), &["SCTP", "TCP", "UDP"]);
     probe::port(e, field(port, "targetPort"), &path.child("targetPort"));
-    let protocol = text(field(port, "appProtocol"));
-    if !protocol.is_empty() {
+    if let Some(protocol) = field(port, "appProtocol").as_str() {
         e.name(&path.child("appProtocol"), protocol, names::qualified_name);
     }
 }
 
-fn addresses(e: &mut Errors, spec: &Value, kind: &str, path: &Path<'_>) {
-    let list = path.child("clusterIPs");
-    let own = items(field(spec, "clusterIPs"));
-    if kind == "ExternalName" && !own.is_empty() {
-        e.forbidden(&list, "may not be set when `type` is 'ExternalName'");
+/// `ValidateServiceClusterIPsRelatedFields`.
+fn cluster_ips(e: &mut Errors, spec: &Value, path: &Path<'_>) {
+    let (own, list) = (field(spec, "clusterIPs"), path.child("clusterIPs"));
+    let (addresses, single) = (items(own), text(field(spec, "clusterIP")));
+    match addresses.first() {
+        None if !single.is_empty() => e.required(&list, ""),
+        Some(_) if single.is_empty() => e.invalid(&list, own, "must be empty when `clusterIP` is not specified"),
+        Some(first) if text(first) != single => e.invalid(&list, own, "first value must match `clusterIP`"),
+        _ => {}
     }
-    for (i, address) in own.iter().enumerate().filter(|(_, a)| text(a) != "None") {
-        ip(e, address, &list.index(i));
+    let (families, at) = (items(field(spec, "ipFamilies")), path.child("ipFamilies"));
+    for (i, family) in families.iter().enumerate() {
+        e.one_of(&at.index(i), family, &["IPv4", "IPv6"]);
+        if families.iter().take(i).any(|before| before == family) {
+            e.duplicate(&at.index(i), family);
+        }
     }
-    let single = field(spec, "clusterIP");
-    if own.is_empty() && !matches!(text(single), "" | "None") {
-        ip(e, single, &list.index(0));
+    let policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
+    e.one_of_if_any(&path.child("ipFamilyPolicy"), field(spec, "ipFamilyPolicy"), &policies);
+    let before = e.len();
+    for (i, address) in addresses.iter().enumerate() {
+        if i > 0 || text(address) != "None" {
+            ip(e, address, &list.index(i));
+        } else if addresses.len() > 1 {
+            e.invalid(&list, own, "'None' must be the first and only value");
+        }
     }
-    let list = path.child("externalIPs");
-    for (i, address) in items(field(spec, "externalIPs")).iter().enumerate() {
-        ip(e, address, &list.index(i));
+    let sound = e.len() == before;
+    if addresses.len() > 2 {
+        e.invalid(&list, own, "may only hold up to 2 values");
+    }
+    if !sound {
+        return;
+    }
+    let is_v6 = |address: &Value| text(address).contains(':');
+    if addresses.len() > 1 && !(addresses.iter().any(is_v6) && addresses.iter().any(|a| !is_v6(a))) {
+        e.invalid(&list, own, "may specify no more than one IP for each IP family");
+    }
+    for (i, (address, family)) in addresses.iter().zip(families).enumerate().filter(|_| !is_headless(spec)) {
+        let known = matches!(text(family), "IPv4" | "IPv6");
+        if known && (text(family) == "IPv6") != is_v6(address) {
+            let detail = format!("expected an {} value as indicated by `ipFamilies[{i}]`", text(family));
+            e.invalid(&list.index(i), address, &detail);
+        }
     }
 }
 
 fn node_ports(e: &mut Errors, ports: &[Value], kind: &str, list: &Path<'_>) {
     let number = |port: &Value, key: &str| field(port, key).as_i64().unwrap_or(0);
-    if kind == "ClusterIP" {
-        for (i, _) in ports.iter().enumerate().filter(|(_, p)| number(p, "nodePort") != 0) {
-            e.forbidden(&list.index(i).child("nodePort"), "may not be used when `type` is 'ClusterIP'");
-        }
+    let protocol = |port: &Value| text(field(port, "protocol")).to_owned();
+    let with_node_port = || ports.iter().enumerate().filter(|(_, port)| number(port, "nodePort") != 0);
+    for (i, _) in with_node_port().filter(|_| kind == "ClusterIP") {
+        e.forbidden(&list.index(i).child("nodePort"), "may not be used when `type` is 'ClusterIP'");
     }
-    let mut seen = BTreeSet::new();
-    for (i, port) in ports.iter().enumerate() {
-        let protocol = text(field(port, "protocol"));
-        if !seen.insert((protocol, number(port, "port"))) {
+    for key in ["nodePort", "port"] {
+        let mut seen = BTreeSet::new();
+        for (i, port) in ports.iter().enumerate().filter(|(_, port)| key == "port" || number(port, key) != 0) {
+            if seen.insert((protocol(port), number(port, key))) {
+                continue;
+            }
+            if key == "nodePort" {
+                e.duplicate(&list.index(i).child(key), field(port, key));
+                continue;
+            }
             let shown = format!(
-                "{{\"Name\":\"\",\"Protocol\":{protocol:?},\"AppProtocol\":null,\"Port\":{},\"TargetPort\":0,\"NodePort\":0}}",
+                "{{\"Name\":\"\",\"Protocol\":{:?},\"AppProtocol\":null,\"Port\":{},\"TargetPort\":0,\"NodePort\":0}}",
+                protocol(port),
                 number(port, "port")
             );
             e.duplicate_shown(&list.index(i), &shown);
         }
     }
-    let mut seen = BTreeSet::new();
-    for (i, port) in ports.iter().enumerate().filter(|(_, p)| number(p, "nodePort") != 0) {
-        if !seen.insert((text(field(port, "protocol")), number(port, "nodePort"))) {
-            e.duplicate(&list.index(i).child("nodePort"), field(port, "nodePort"));
+}
+
+/// Ranges of clients, in the field or in the annotation it replaced.
+fn source_ranges(e: &mut Errors, object: &Value, kind: &str, path: &Path<'_>) {
+    const ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+    const ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
+    let ranges = items(deep(object, &["spec", "loadBalancerSourceRanges"]));
+    // Kubernetes writes this path so.
+    let list = path.child("LoadBalancerSourceRanges");
+    if !ranges.is_empty() {
+        if kind != "LoadBalancer" {
+            e.forbidden(&list, ONLY);
+        }
+        for (i, range) in ranges.iter().enumerate() {
+            cidr(e, &text(range).trim().into(), &list.index(i));
+        }
+    } else if let Some(stated) = deep(object, &["metadata", "annotations", ANNOTATION]).as_str() {
+        let meta = Path::root("metadata");
+        let annotations = meta.child("annotations");
+        let at = annotations.key(ANNOTATION);
+        if kind != "LoadBalancer" {
+            e.forbidden(&at, ONLY);
+        }
+        for range in stated.trim().split(',').filter(|_| !stated.trim().is_empty()) {
+            cidr(e, &range.trim().into(), &at);
         }
     }
 }
 
 fn policies(e: &mut Errors, spec: &Value, kind: &str, path: &Path<'_>) {
-    let ranges = items(field(spec, "loadBalancerSourceRanges"));
-    // Kubernetes writes this path so.
-    let list = path.child("LoadBalancerSourceRanges");
-    if !ranges.is_empty() && kind != "LoadBalancer" {
-        e.forbidden(&list, "may only be used when `type` is 'LoadBalancer'");
-    }
-    for (i, range) in ranges.iter().enumerate() {
-        cidr(e, range, &list.index(i));
-    }
     let external = field(spec, "externalTrafficPolicy");
     let reachable = matches!(kind, "NodePort" | "LoadBalancer") || !items(field(spec, "externalIPs")).is_empty();
     let at = path.child("externalTrafficPolicy");
@@ -188,173 +353,13 @@ fn policies(e: &mut Errors, spec: &Value, kind: &str, path: &Path<'_>) {
     } else {
         e.one_of_if_any(&at, external, &["Cluster", "Local"]);
     }
+    let (health, at) = (field(spec, "healthCheckNodePort"), path.child("healthCheckNodePort"));
+    match health.as_i64().unwrap_or(0) {
+        0 => {}
+        number if needs_health_check(spec) => e.all(&at, health, names::port_number(number)),
+        _ => e.invalid(&at, health, "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"),
+    }
     e.one_of_if_any(&path.child("internalTrafficPolicy"), field(spec, "internalTrafficPolicy"), &["Cluster", "Local"]);
-    let families = ["PreferDualStack", "RequireDualStack", "SingleStack"];
-    e.one_of_if_any(&path.child("ipFamilyPolicy"), field(spec, "ipFamilyPolicy"), &families);
-}
-
-/// Addresses stay as they are while a Service has some.
-fn fixed_addresses(e: &mut Errors, new: &Value, old: &Value, path: &Path<'_>) {
-    let is_external = |spec: &Value| text(field(spec, "type")) == "ExternalName";
-    if is_external(new) || is_external(old) {
-        return;
-    }
-    let list = path.child("clusterIPs");
-    let before = items(field(old, "clusterIPs"));
-    let after = items(field(new, "clusterIPs"));
-    for (i, address) in before.iter().enumerate() {
-        if after.get(i).is_some_and(|a| a != address) {
-            e.invalid(&list.index(i), field(new, "clusterIPs"), "may not change once set");
-        }
-    }
-}
-
-pub(super) fn network_policy(e: &mut Errors, object: &Value) {
-    let (spec, path) = (field(object, "spec"), Path::root("spec"));
-    selector::label_selector(e, field(spec, "podSelector"), &path.child("podSelector"));
-    for (rules, peers) in [("ingress", "from"), ("egress", "to")] {
-        let list = path.child(rules);
-        for (i, rule) in items(field(spec, rules)).iter().enumerate() {
-            let path = list.index(i);
-            let ports = path.child("ports");
-            for (i, port) in items(field(rule, "ports")).iter().enumerate() {
-                policy_port(e, port, &ports.index(i));
-            }
-            let list = path.child(peers);
-            for (i, peer) in items(field(rule, peers)).iter().enumerate() {
-                policy_peer(e, peer, &list.index(i));
-            }
-        }
-    }
-    let list = path.child("policyTypes");
-    for (i, kind) in items(field(spec, "policyTypes")).iter().enumerate() {
-        e.one_of(&list.index(i), kind, &["Egress", "Ingress"]);
-    }
-}
-
-fn policy_port(e: &mut Errors, port: &Value, path: &Path<'_>) {
-    e.one_of_if_any(&path.child("protocol"), field(port, "protocol"), &["SCTP", "TCP", "UDP"]);
-    let number = field(port, "port");
-    if !number.is_null() {
-        probe::port(e, number, &path.child("port"));
-    }
-    let end = field(port, "endPort");
-    if let Some(last) = end.as_i64() {
-        match number.as_i64() {
-            None if number.is_null() => e.required(&path.child("port"), "must be specified when `endPort` is specified"),
-            None => e.invalid(&path.child("port"), number, "`endPort` may not be specified when `port` is non-numeric"),
-            Some(first) if last < first => {
-                e.invalid(&path.child("endPort"), end, "must be greater than or equal to `port`");
-            }
-            Some(_) => {}
-        }
-    }
-}
-
-fn policy_peer(e: &mut Errors, peer: &Value, path: &Path<'_>) {
-    let mut kinds = 0;
-    for key in ["podSelector", "namespaceSelector"] {
-        if !field(peer, key).is_null() {
-            kinds += 1;
-            selector::label_selector(e, field(peer, key), &path.child(key));
-        }
-    }
-    let block = field(peer, "ipBlock");
-    if !block.is_null() {
-        kinds += 1;
-        let at = path.child("ipBlock");
-        match text(field(block, "cidr")) {
-            "" => e.required(&at.child("cidr"), ""),
-            _ => cidr(e, field(block, "cidr"), &at.child("cidr")),
-        }
-        let list = at.child("except");
-        for (i, except) in items(field(block, "except")).iter().enumerate() {
-            cidr(e, except, &list.index(i));
-        }
-        if kinds > 1 {
-            e.forbidden(path, "may not specify both ipBlock and another peer");
-        }
-    }
-    if kinds == 0 {
-        e.required(path, "must specify a peer");
-    }
-}
-
-pub(super) fn ingress(e: &mut Errors, object: &Value) {
-    let (spec, path) = (field(object, "spec"), Path::root("spec"));
-    let rules = items(field(spec, "rules"));
-    let fallback = field(spec, "defaultBackend");
-    if rules.is_empty() && fallback.is_null() {
-        e.invalid(&path, &Value::Array(Vec::new()), "either `defaultBackend` or `rules` must be specified");
-    }
-    if !fallback.is_null() {
-        backend(e, fallback, &path.child("defaultBackend"));
-    }
-    let list = path.child("rules");
-    for (i, rule) in rules.iter().enumerate() {
-        let path = list.index(i);
-        let host = text(field(rule, "host"));
-        if host.parse::<IpAddr>().is_ok() {
-            e.invalid(&path.child("host"), &host.into(), "must be a DNS name, not an IP address");
-        } else if host.contains('*') {
-            e.name(&path.child("host"), host, names::wildcard_dns1123_subdomain);
-        } else if !host.is_empty() {
-            e.name(&path.child("host"), host, names::dns1123_subdomain);
-        }
-        let http = path.child("http");
-        let paths = http.child("paths");
-        if !field(rule, "http").is_null() && items(deep(rule, &["http", "paths"])).is_empty() {
-            e.required(&paths, "");
-        }
-        for (i, one) in items(deep(rule, &["http", "paths"])).iter().enumerate() {
-            ingress_path(e, one, &paths.index(i));
-        }
-    }
-    let class = text(field(spec, "ingressClassName"));
-    if !class.is_empty() {
-        e.name(&path.child("ingressClassName"), class, names::dns1123_subdomain);
-    }
-}
-
-fn ingress_path(e: &mut Errors, one: &Value, path: &Path<'_>) {
-    let kind = field(one, "pathType");
-    let target = field(one, "path");
-    match text(kind) {
-        "" => e.required(&path.child("pathType"), "pathType must be specified"),
-        "Exact" | "Prefix" if !text(target).starts_with('/') => {
-            e.invalid(&path.child("path"), target, "must be an absolute path");
-        }
-        "Exact" | "Prefix" | "ImplementationSpecific" => {}
-        _ => e.unsupported(&path.child("pathType"), kind, &["Exact", "ImplementationSpecific", "Prefix"]),
-    }
-    backend(e, field(one, "backend"), &path.child("backend"));
-}
-
-fn backend(e: &mut Errors, backend: &Value, path: &Path<'_>) {
-    let service = field(backend, "service");
-    match (service.is_null(), field(backend, "resource").is_null()) {
-        (false, false) => e.invalid(path, &"".into(), "cannot set both resource and service backends"),
-        (true, true) => {
-            let at = path.child("service");
-            e.required(&at.child("name"), "");
-            let port = at.child("port");
-            e.required(&port, "port name or number is required");
-        }
-        (true, false) => {}
-        (false, true) => {
-            let at = path.child("service");
-            match text(field(service, "name")) {
-                "" => e.required(&at.child("name"), ""),
-                name => e.name(&at.child("name"), name, names::dns1035_label),
-            }
-            let (name, number) = (text(deep(service, &["port", "name"])), deep(service, &["port", "number"]).as_i64());
-            let port = at.child("port");
-            match (name, number.unwrap_or(0)) {
-                ("", 0) => e.required(&port, "port name or number is required"),
-                ("", number) => e.all(&port.child("number"), &number.into(), names::port_number(number)),
-                (name, 0) => e.name(&port.child("name"), name, names::port_name),
-                _ => e.invalid(&port, &"".into(), "cannot set both port name & port number"),
-            }
-        }
-    }
+    let near = ["PreferClose", "PreferSameNode", "PreferSameZone"];
+    e.one_of_if_any(&path.child("trafficDistribution"), field(spec, "trafficDistribution"), &near);
 }

@@ -1,5 +1,7 @@
 //! Tables of objects and what is wrong with them.
 
+mod jobs;
+mod networks;
 mod pods;
 mod policies;
 mod quotas;
