@@ -430,7 +430,7 @@ fn normalize(ty: Type<'_>, out: &mut Map<String, Value>) {
             Value::Number(n) if n.as_i64() == Some(0) => node.zero || node.pointer || !is_integer(field),
             Value::String(s) if s.is_empty() => node.zero || node.pointer || !is_text(field),
             // What Go always writes it writes as null here.
-            Value::Array(list) if list.is_empty() => node.required && !node.zero || field.ty().items().is_none(),
+            Value::Array(list) if list.is_empty() => node.required && !node.zero || node.pointer || field.ty().items().is_none(),
             Value::Object(map) if map.is_empty() => node.zero || node.required || field.ty().values().is_none(),
             _ => true,
         }

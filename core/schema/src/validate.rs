@@ -10,6 +10,7 @@ mod autoscaling;
 mod batch;
 mod config;
 mod container;
+mod drivers;
 mod environment;
 mod errors;
 mod fixed;
@@ -25,12 +26,14 @@ mod probe;
 mod projected;
 mod quota;
 mod rbac;
+mod resize;
 mod resources;
 mod scheduling;
 mod security;
 mod selector;
 mod service;
 mod sources;
+mod status;
 mod storage;
 mod upgrade;
 mod volume;
@@ -70,7 +73,7 @@ pub fn update(resource: &Resource, object: &Value, old: &Value, subresource: &st
         "" | "ephemeralcontainers" | "resize" => {
             pod_or_spec(&mut errors, resource, object, old, subresource);
         }
-        "status" => status(&mut errors, resource, object),
+        "status" => reported(&mut errors, resource, object, old),
         _ => {}
     }
     let mut causes = errors.take();
@@ -101,7 +104,8 @@ pub fn action(group: &str, kind: &str, object: &Value) -> Vec<Cause> {
 }
 
 /// The rules of a status that somebody reports.
-fn status(errors: &mut Errors, resource: &Resource, object: &Value) {
+fn reported(errors: &mut Errors, resource: &Resource, object: &Value, old: &Value) {
+    status::counts(errors, &resource.kind.kind, object, old);
     match (&*resource.kind.group, &*resource.kind.kind) {
         ("", "Service") => {
             service::load_balancer_status(errors, deep(object, &["status", "loadBalancer"]), Some(object));
@@ -109,6 +113,9 @@ fn status(errors: &mut Errors, resource: &Resource, object: &Value) {
         ("networking.k8s.io", "Ingress") => {
             service::load_balancer_status(errors, deep(object, &["status", "loadBalancer"]), None);
         }
+        ("", "Pod") => status::pod(errors, object, old),
+        ("", "Namespace") => status::namespace(errors, object),
+        ("autoscaling", "HorizontalPodAutoscaler") => status::autoscaler(errors, object),
         ("", "ResourceQuota") => quota::status(errors, object),
         ("", "Node") => others::node_resources(errors, object),
         ("policy", "PodDisruptionBudget") => fixed::budget_status(errors, object),
@@ -121,6 +128,7 @@ fn status(errors: &mut Errors, resource: &Resource, object: &Value) {
 fn pod_or_spec(errors: &mut Errors, resource: &Resource, object: &Value, old: &Value, subresource: &str) {
     match (&*resource.kind.group, &*resource.kind.kind, subresource) {
         ("", "Pod", "ephemeralcontainers") => pod_update::ephemeral_containers(errors, object, old),
+        ("", "Pod", "resize") => resize::check(errors, object, old),
         ("", "Pod", "") => pod_update::update(errors, object, old),
         (_, _, "") => spec(errors, resource, object, Some(old)),
         _ => {}
@@ -140,6 +148,7 @@ fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&V
         ("", "ConfigMap") => config::config_map(e, object, old),
         ("", "Secret") => config::secret(e, object, old),
         ("", "ReplicationController") => apps::replication_controller(e, object),
+        ("", "Namespace") if old.is_none() => others::namespace(e, object),
         ("", "PersistentVolumeClaim") => storage::claim(e, object, old),
         ("", "PersistentVolume") => storage::volume(e, object),
         ("", "Event") => config::event(e, object),
@@ -167,7 +176,12 @@ fn spec(errors: &mut Errors, resource: &Resource, object: &Value, old: Option<&V
         ("", "Endpoints") => others::endpoints(e, object),
         ("discovery.k8s.io", "EndpointSlice") => others::endpoint_slice(e, object, old),
         ("node.k8s.io", "RuntimeClass") => others::runtime_class(e, object, old),
-        ("storage.k8s.io", "CSIDriver") => others::csi_driver(e, object),
+        ("storage.k8s.io", "CSIDriver") => drivers::driver(e, object),
+        ("storage.k8s.io", "CSINode") => drivers::node(e, object),
+        ("storage.k8s.io", "CSIStorageCapacity") => drivers::capacity(e, object),
+        ("storage.k8s.io", "VolumeAttachment") => drivers::attachment(e, object),
+        ("storage.k8s.io", "VolumeAttributesClass") => drivers::attributes_class(e, object),
+        ("networking.k8s.io", "IPAddress") if old.is_none() => networking::address(e, object),
         ("apiregistration.k8s.io", "APIService") => machinery::api_service(e, object),
         ("flowcontrol.apiserver.k8s.io", "FlowSchema") => machinery::flow_schema(e, object),
         ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => machinery::priority_level(e, object),

@@ -107,13 +107,18 @@ fn defaults_are_those_of_a_real_server() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The API server gives a Job its selector before it is checked.
-fn generate_selector(object: &mut Value) {
+/// The API server gives a Job its selector and its pods their labels before it is checked, and knows a Service's address as a list.
+fn prepare(object: &mut Value) {
     if object["kind"] == "Job" && object["spec"]["manualSelector"] == false && object["spec"]["selector"].is_null() {
-        let labels = serde_json::json!({"batch.kubernetes.io/controller-uid": "u"});
+        let name = object["metadata"]["name"].clone();
+        let labels = serde_json::json!({"batch.kubernetes.io/controller-uid": "u", "controller-uid": "u",
+            "batch.kubernetes.io/job-name": name, "job-name": name});
         object["metadata"]["uid"] = "u".into();
-        object["spec"]["selector"] = serde_json::json!({"matchLabels": labels});
+        object["spec"]["selector"] = serde_json::json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}});
         object["spec"]["template"]["metadata"]["labels"] = labels;
+    }
+    if object["kind"] == "Service" && object["spec"]["clusterIP"].is_string() && object["spec"]["clusterIPs"].is_null() {
+        object["spec"]["clusterIPs"] = serde_json::json!([object["spec"]["clusterIP"]]);
     }
 }
 
@@ -133,7 +138,7 @@ fn errors_are_those_of_a_real_server() {
             let Ok(decoded) = decode::from_value(resource.ty(), body) else { continue };
             let mut object = decoded.object;
             default::default(&resource, &mut object);
-            generate_selector(&mut object);
+            prepare(&mut object);
             if resource.namespaced {
                 object["metadata"]["namespace"] = "ns".into();
             }

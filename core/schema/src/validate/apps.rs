@@ -127,8 +127,8 @@ pub(super) fn stateful_set(e: &mut Errors, object: &Value, old: Option<&Value>) 
     let retention = field(spec, "persistentVolumeClaimRetentionPolicy");
     let at = path.child("persistentVolumeClaimRetentionPolicy");
     for key in ["whenDeleted", "whenScaled"] {
-        if !retention.is_null() {
-            e.one_of_if_any(&at.child(key), field(retention, key), &["Retain", "Delete"]);
+        if !retention.is_null() && !matches!(text(field(retention, key)), "Retain" | "Delete") {
+            e.unsupported(&at.child(key), &text(field(retention, key)).into(), &["Retain", "Delete"]);
         }
     }
     e.not_negative(&path.child("replicas"), field(spec, "replicas"));
@@ -168,7 +168,12 @@ fn stateful_set_strategy(e: &mut Errors, strategy: &Value, path: &Path<'_>) {
         "OnDelete" => {}
         "RollingUpdate" => {
             e.not_negative(&at.child("partition"), field(rolling, "partition"));
-            e.int_or_percent(&at.child("maxUnavailable"), field(rolling, "maxUnavailable"));
+            let (most, at) = (field(rolling, "maxUnavailable"), at.child("maxUnavailable"));
+            e.int_or_percent(&at, most);
+            if is_zero(most) {
+                e.invalid(&at, most, "cannot be 0");
+            }
+            e.at_most_100_percent(&at, most);
         }
         _ => e.invalid_shown(path, &shown_strategy(strategy), "must be 'RollingUpdate' or 'OnDelete'"),
     }
@@ -184,6 +189,7 @@ pub(super) fn daemon_set(e: &mut Errors, object: &Value, old: Option<&Value>) {
     let at = path.child("updateStrategy");
     match text(field(strategy, "type")) {
         "OnDelete" => {}
+        "RollingUpdate" if field(strategy, "rollingUpdate").is_null() => e.required(&at.child("rollingUpdate"), ""),
         "RollingUpdate" => daemon_set_rolling(e, field(strategy, "rollingUpdate"), &at.child("rollingUpdate")),
         _ => e.unsupported_shown(&at, &shown_strategy(strategy), &["RollingUpdate", "OnDelete"]),
     }

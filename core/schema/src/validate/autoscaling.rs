@@ -1,6 +1,7 @@
 //! Autoscalers (`v2`, as they are stored) and disruption budgets.
 
 use object::Value;
+use object::quantity::Quantity;
 
 use super::errors::{Errors, Path, items, text};
 use super::{deep, field, selector};
@@ -38,68 +39,144 @@ pub(super) fn autoscaler(e: &mut Errors, object: &Value) {
 }
 
 fn target(e: &mut Errors, target: &Value, path: &Path<'_>) {
-    for key in ["kind", "name"] {
-        match text(field(target, key)) {
-            "" => e.required(&path.child(key), ""),
-            name => e.name(&path.child(key), name, object::names::path_segment),
-        }
-    }
+    reference(e, target, path);
     let version = text(field(target, "apiVersion"));
     if !version.contains('/') && text(field(target, "kind")) != "ReplicationController" {
         e.invalid(&path.child("apiVersion"), &version.into(), "apiVersion must specify API group");
     }
 }
 
+/// `ValidateCrossVersionObjectReference`.
+fn reference(e: &mut Errors, target: &Value, path: &Path<'_>) {
+    for key in ["kind", "name"] {
+        match text(field(target, key)) {
+            "" => e.required(&path.child(key), ""),
+            name => e.name(&path.child(key), name, object::names::path_segment),
+        }
+    }
+}
+
+/// Sources of metrics as they are looked at: the field and the type that goes with it.
+const SOURCES: [(&str, &str); 5] = [
+    ("object", "Object"),
+    ("external", "External"),
+    ("pods", "Pods"),
+    ("resource", "Resource"),
+    ("containerResource", "ContainerResource"),
+];
+
 fn metric(e: &mut Errors, metric: &Value, path: &Path<'_>) {
     let kind = field(metric, "type");
-    let source = match text(kind) {
-        "" => return e.required(&path.child("type"), "must specify a metric source type"),
-        "Resource" => "resource",
-        "ContainerResource" => "containerResource",
-        "Pods" => "pods",
-        "Object" => "object",
-        "External" => "external",
-        _ => {
-            // Kubernetes says so twice: once for the type, once for the source that follows from it.
-            let known = ["ContainerResource", "External", "Object", "Pods", "Resource"];
-            e.unsupported(&path.child("type"), kind, &known);
-            return e.unsupported(&path.child("type"), kind, &known);
-        }
-    };
-    let found = field(metric, source);
-    let at = path.child(source);
-    if found.is_null() {
-        return e.required(&at, "must populate information for the given metric source");
+    let expected = SOURCES.iter().find(|(_, of)| *of == text(kind)).map(|(key, _)| *key);
+    let known = ["ContainerResource", "External", "Object", "Pods", "Resource"];
+    if text(kind).is_empty() {
+        e.required(&path.child("type"), "must specify a metric source type");
     }
-    let target = at.child("target");
-    let has = |key: &str| !deep(found, &["target", key]).is_null();
-    if source.to_lowercase().ends_with("resource") {
-        if text(field(found, "name")).is_empty() {
-            e.required(&at.child("name"), "must specify a resource name");
+    if expected.is_none() {
+        e.unsupported(&path.child("type"), &text(kind).into(), &known);
+    }
+    let present: Vec<&str> = SOURCES.iter().map(|(key, _)| *key).filter(|key| !field(metric, key).is_null()).collect();
+    if let Some(first) = present.first() {
+        source(e, first, field(metric, first), &path.child(first));
+    }
+    match expected {
+        Some(key) if field(metric, key).is_null() => {
+            e.required(&path.child(key), "must populate information for the given metric source");
         }
+        Some(_) => {}
+        // Kubernetes says so twice: once for the type, once for the source that follows from it.
+        None => e.unsupported(&path.child("type"), &text(kind).into(), &known),
+    }
+    if present.len() != 1 {
+        for key in present.iter().filter(|key| Some(**key) != expected) {
+            e.forbidden(&path.child(key), "must populate the given metric source only");
+        }
+    }
+}
+
+fn source(e: &mut Errors, kind: &str, source: &Value, path: &Path<'_>) {
+    let (stated, at) = (field(source, "target"), path.child("target"));
+    let has = |key: &str| !field(stated, key).is_null();
+    if kind.to_lowercase().ends_with("resource") {
+        for (key, what) in [("name", "a resource name"), ("container", "a container")] {
+            if text(field(source, key)).is_empty() && (key == "name" || kind == "containerResource") {
+                e.required(&path.child(key), &format!("must specify {what}"));
+            }
+        }
+        metric_target(e, stated, &at);
         match (has("averageUtilization"), has("averageValue")) {
             (false, false) => {
                 let detail = "must set either a target raw value or a target utilization";
-                e.required(&target.child("averageUtilization"), detail);
+                e.required(&at.child("averageUtilization"), detail);
             }
             (true, true) => {
                 let detail = "may not set both a target raw value and a target utilization";
-                e.forbidden(&target.child("averageValue"), detail);
+                e.forbidden(&at.child("averageValue"), detail);
             }
             _ => {}
         }
-        let percent = deep(found, &["target", "averageUtilization"]);
-        if percent.as_i64().is_some_and(|p| p < 1) {
-            e.invalid(&target.child("averageUtilization"), percent, "must be greater than 0");
+        return;
+    }
+    if kind == "object" {
+        reference(e, field(source, "describedObject"), &path.child("describedObject"));
+    }
+    let metric = path.child("metric");
+    match text(deep(source, &["metric", "name"])) {
+        "" => e.required(&metric.child("name"), "must specify a metric name"),
+        name => e.name(&metric.child("name"), name, object::names::path_segment),
+    }
+    metric_target(e, stated, &at);
+    if kind == "pods" {
+        if !is_positive(field(stated, "averageValue")) {
+            e.required(&at.child("averageValue"), "must specify a positive target averageValue");
         }
-    } else if !has("value") && !has("averageValue") {
-        e.required(&target.child("averageValue"), "must set either a target value for metric or a per-pod target");
+        return;
+    }
+    match (has("value"), has("averageValue")) {
+        (false, false) => {
+            e.required(&at.child("averageValue"), "must set either a target value for metric or a per-pod target");
+        }
+        (true, true) => {
+            let key = if kind == "object" { "averageValue" } else { "value" };
+            e.forbidden(&at.child(key), "may not set both a target value for metric and a per-pod target");
+        }
+        _ => {}
+    }
+}
+
+fn is_positive(value: &Value) -> bool {
+    Quantity::from_json(value).is_some_and(|q| q.sign() > 0)
+}
+
+/// `validateMetricTarget`.
+fn metric_target(e: &mut Errors, target: &Value, path: &Path<'_>) {
+    let kind = field(target, "type");
+    match text(kind) {
+        "" => {
+            e.required(&path.child("type"), "must specify a metric target type");
+            e.invalid(&path.child("type"), &"".into(), "must be either Utilization, Value, or AverageValue");
+        }
+        "Utilization" | "Value" | "AverageValue" => {}
+        _ => e.invalid(&path.child("type"), kind, "must be either Utilization, Value, or AverageValue"),
+    }
+    for key in ["value", "averageValue"] {
+        let value = field(target, key);
+        if !value.is_null() && !is_positive(value) {
+            let shown = Quantity::from_json(value).unwrap_or_default().to_string();
+            e.invalid(&path.child(key), &shown.into(), "must be positive");
+        }
+    }
+    let percent = field(target, "averageUtilization");
+    if percent.as_i64().is_some_and(|p| p < 1) {
+        e.invalid(&path.child("averageUtilization"), percent, "must be greater than 0");
     }
 }
 
 fn scaling_rules(e: &mut Errors, rules: &Value, path: &Path<'_>) {
     let window = field(rules, "stabilizationWindowSeconds");
-    e.not_negative(&path.child("stabilizationWindowSeconds"), window);
+    if window.as_i64().is_some_and(|w| w < 0) {
+        e.invalid(&path.child("stabilizationWindowSeconds"), window, "must be greater than or equal to zero");
+    }
     if window.as_i64().is_some_and(|w| w > 3_600) {
         e.invalid(&path.child("stabilizationWindowSeconds"), window, "must be less than or equal to 3600");
     }
@@ -124,6 +201,9 @@ fn scaling_rules(e: &mut Errors, rules: &Value, path: &Path<'_>) {
         };
         positive(e, "value", None);
         positive(e, "periodSeconds", Some(1_800));
+    }
+    if let Some(tolerance) = Quantity::from_json(field(rules, "tolerance")).filter(|t| t.sign() < 0) {
+        e.invalid(&path.child("tolerance"), &tolerance.to_string().into(), super::errors::NOT_NEGATIVE);
     }
 }
 

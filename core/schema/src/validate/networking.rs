@@ -255,3 +255,23 @@ pub(super) fn ingress_class(e: &mut Errors, object: &Value, old: Option<&Value>)
         _ => {}
     }
 }
+
+/// An address belongs to something.
+pub(super) fn address(e: &mut Errors, object: &Value) {
+    let (spec, parent) = (Path::root("spec"), deep(object, &["spec", "parentRef"]));
+    let path = spec.child("parentRef");
+    if parent.is_null() {
+        return e.required(&path, "");
+    }
+    let group = text(field(parent, "group"));
+    if !group.is_empty() {
+        e.name(&path.child("group"), group, names::dns1123_subdomain);
+    }
+    for key in ["resource", "name", "namespace"] {
+        match text(field(parent, key)) {
+            "" if key == "namespace" => {}
+            "" => e.required(&path.child(key), ""),
+            name => e.name(&path.child(key), name, names::path_segment),
+        }
+    }
+}

@@ -199,20 +199,28 @@ pub(super) fn endpoints(e: &mut Errors, object: &Value) {
 }
 
 pub(super) fn runtime_class(e: &mut Errors, object: &Value, old: Option<&Value>) {
-    e.name(&Path::root("handler"), text(field(object, "handler")), names::dns1123_label);
     if let Some(old) = old {
         e.immutable(&Path::root("handler"), field(object, "handler"), field(old, "handler"));
     }
+    e.name(&Path::root("handler"), text(field(object, "handler")), names::dns1123_label);
+    let overhead = Path::root("overhead");
+    resources::overhead(e, deep(object, &["overhead", "podFixed"]), &overhead.child("podFixed"));
+    let scheduling = Path::root("scheduling");
+    super::metadata::labels(e, deep(object, &["scheduling", "nodeSelector"]), &scheduling.child("nodeSelector"));
+    scheduling::tolerations(e, deep(object, &["scheduling", "tolerations"]), &scheduling.child("tolerations"));
 }
 
-pub(super) fn csi_driver(e: &mut Errors, object: &Value) {
-    let (spec, path) = (field(object, "spec"), Path::root("spec"));
-    let list = path.child("volumeLifecycleModes");
-    for (i, mode) in items(field(spec, "volumeLifecycleModes")).iter().enumerate() {
-        e.one_of_if_any(&list.index(i), mode, &["Ephemeral", "Persistent"]);
+/// What keeps a namespace has a name like the finalizers of objects.
+pub(super) fn namespace(e: &mut Errors, object: &Value) {
+    let spec = Path::root("spec");
+    let path = spec.child("finalizers");
+    for finalizer in items(deep(object, &["spec", "finalizers"])) {
+        let name = text(finalizer);
+        e.name(&path, name, names::qualified_name);
+        if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
+            e.invalid(&path, finalizer, "name is neither a standard finalizer name nor is it fully qualified");
+        }
     }
-    let policies = ["File", "None", "ReadWriteOnceWithFSType"];
-    e.one_of_if_any(&path.child("fsGroupPolicy"), field(spec, "fsGroupPolicy"), &policies);
 }
 
 /// `TokenRequest`, the body of `serviceaccounts/token`.

@@ -288,31 +288,60 @@ pub(super) fn storage_class(e: &mut Errors, object: &Value, old: Option<&Value>)
         let found = names::qualified_name(&provisioner.to_lowercase());
         e.all(&Path::root("provisioner"), &provisioner.into(), found);
     }
-    for (key, _) in field(object, "parameters").as_object().into_iter().flatten() {
-        if key.is_empty() {
-            e.invalid(&Path::root("parameters"), &"".into(), "field can not be empty.");
-        }
-    }
+    parameters(e, field(object, "parameters"), &Path::root("parameters"));
     e.one_of_if_any(&Path::root("reclaimPolicy"), field(object, "reclaimPolicy"), &["Delete", "Retain"]);
     let modes = ["Immediate", "WaitForFirstConsumer"];
     e.one_of_if_any(&Path::root("volumeBindingMode"), field(object, "volumeBindingMode"), &modes);
-    let topologies = Path::root("allowedTopologies");
-    for (i, topology) in items(field(object, "allowedTopologies")).iter().enumerate() {
-        let path = topologies.index(i);
-        let list = path.child("matchLabelExpressions");
-        for (i, expression) in items(field(topology, "matchLabelExpressions")).iter().enumerate() {
-            let path = list.index(i);
-            if items(field(expression, "values")).is_empty() {
-                e.required(&path.child("values"), "");
-            }
-            e.name(&path.child("key"), text(field(expression, "key")), names::qualified_name);
-        }
-    }
+    topologies(e, field(object, "allowedTopologies"));
     if let Some(old) = old {
         for key in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
             if field(object, key) != field(old, key) {
                 e.forbidden(&Path::root(key), "updates to parameters are forbidden.");
             }
+        }
+    }
+}
+
+/// What a driver is told: keys that are not empty, and not too much of it.
+pub(super) fn parameters(e: &mut Errors, parameters: &Value, path: &Path<'_>) {
+    const MOST: usize = 512;
+    const SIZE: usize = 256 * 1024;
+    let Some(map) = parameters.as_object() else { return };
+    if map.len() > MOST {
+        return e.too_long(path, MOST);
+    }
+    for _ in map.keys().filter(|key| key.is_empty()) {
+        e.invalid(path, &"".into(), "field can not be empty.");
+    }
+    if map.iter().map(|(key, value)| key.len() + text(value).len()).sum::<usize>() > SIZE {
+        e.too_long(path, SIZE);
+    }
+}
+
+fn topologies(e: &mut Errors, topologies: &Value) {
+    let path = Path::root("allowedTopologies");
+    let key_of = |expression: &Value| text(field(expression, "key")).to_owned();
+    for (i, topology) in items(topologies).iter().enumerate() {
+        let path = path.index(i);
+        let list = path.child("matchLabelExpressions");
+        let expressions = items(field(topology, "matchLabelExpressions"));
+        for (i, expression) in expressions.iter().enumerate() {
+            let path = list.index(i);
+            let (values, at) = (items(field(expression, "values")), path.child("values"));
+            if values.is_empty() {
+                e.required(&at, "");
+            }
+            for (i, value) in values.iter().enumerate().filter(|(i, value)| values.iter().take(*i).any(|v| v == *value)) {
+                e.duplicate(&at.index(i), value);
+            }
+            let key = key_of(expression);
+            e.name(&path.child("key"), &key, names::qualified_name);
+            if expressions.iter().take(i).any(|before| key_of(before) == key) {
+                e.duplicate(&path.child("key"), &key.into());
+            }
+        }
+        if items(topologies).iter().take(i).any(|before| before == topology) {
+            e.duplicate(&list, &"".into());
         }
     }
 }

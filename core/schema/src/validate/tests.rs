@@ -5,6 +5,7 @@ mod networks;
 mod pods;
 mod policies;
 mod quotas;
+mod reports;
 
 use object::{GroupVersion, json};
 
