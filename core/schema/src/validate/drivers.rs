@@ -113,7 +113,7 @@ pub(super) fn attachment(e: &mut Errors, object: &Value) {
 
 /// `ValidateVolumeAttributesClass`.
 pub(super) fn attributes_class(e: &mut Errors, object: &Value) {
-    sources::driver_name(e, text(field(object, "driverName")), &Path::root("driverName"));
+    storage::provisioner(e, text(field(object, "driverName")), &Path::root("driverName"));
     let parameters = field(object, "parameters");
     storage::parameters(e, parameters, &Path::root("parameters"));
     if parameters.as_object().is_none_or(serde_json::Map::is_empty) {

@@ -281,13 +281,7 @@ fn csi(e: &mut Errors, source: &Value, path: &Path<'_>) {
 }
 
 pub(super) fn storage_class(e: &mut Errors, object: &Value, old: Option<&Value>) {
-    let provisioner = text(field(object, "provisioner"));
-    if provisioner.is_empty() {
-        e.required(&Path::root("provisioner"), "");
-    } else {
-        let found = names::qualified_name(&provisioner.to_lowercase());
-        e.all(&Path::root("provisioner"), &provisioner.into(), found);
-    }
+    provisioner(e, text(field(object, "provisioner")), &Path::root("provisioner"));
     parameters(e, field(object, "parameters"), &Path::root("parameters"));
     e.one_of_if_any(&Path::root("reclaimPolicy"), field(object, "reclaimPolicy"), &["Delete", "Retain"]);
     let modes = ["Immediate", "WaitForFirstConsumer"];
@@ -300,6 +294,15 @@ pub(super) fn storage_class(e: &mut Errors, object: &Value, old: Option<&Value>)
             }
         }
     }
+}
+
+/// `validateProvisioner`.
+pub(super) fn provisioner(e: &mut Errors, name: &str, path: &Path<'_>) {
+    if name.is_empty() {
+        return e.required(path, "");
+    }
+    let lower = name.to_lowercase();
+    e.name(path, &lower, names::qualified_name);
 }
 
 /// What a driver is told: keys that are not empty, and not too much of it.
