@@ -117,7 +117,7 @@ fn names_that_are_used() {
     assert!(program.uses("self") && !program.uses("oldSelf"), "a loop's own variable hides the other");
 }
 
-/// Damaged expressions are refused or computed, but never panic and never run away.
+/// Damaged expressions are refused or checked and computed, but never panic and never run away.
 #[test]
 fn nothing_panics() {
     let sources = [
@@ -148,6 +148,14 @@ fn nothing_panics() {
     let mut rng = object::Rng::new(7);
     let json = object::json!({"spec": {"replicas": 3, "name": "web", "items": ["a1", "é"]}});
     let activation = Activation::new().with("self", Value::from_json(&json));
+    let text = |most| Decl::scalar(Type::Text, most, 2);
+    let spec = [
+        ("replicas".to_owned(), Decl::scalar(Type::Int, 0, 1)),
+        ("name".to_owned(), text(10)),
+        ("items".to_owned(), Decl::list(text(1 << 20), 1 << 20)),
+    ];
+    let declared = Decl::object("self", [("spec".to_owned(), Decl::object("self.spec", spec.into(), 2))].into(), 2);
+    let env = Env::new().with("self", declared.of.clone());
     for round in 0..20_000_u64 {
         let mut chars: Vec<char> = sources[(round % 4) as usize].chars().collect();
         for _ in 0..=rng.below(3) {
@@ -157,6 +165,10 @@ fn nothing_panics() {
             chars.splice(at..end, piece);
         }
         let source: String = chars.into_iter().collect();
+        match check(&source, &env) {
+            Ok(checked) => drop((checked.result().to_string(), checked.cost(&declared))),
+            Err(why) => assert!(why.to_string().starts_with("ERROR: <input>:"), "{source}"),
+        }
         if let Ok(program) = Program::compile(&source, &["self"]) {
             let mut budget = 10_000;
             drop(program.run(&activation, &mut budget));

@@ -241,3 +241,44 @@ fn go_rule(rule: &Value) -> String {
     let escapes = [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
     escapes.iter().fold(format!("{{{}}}", parts.join(",")), |text, (sign, escape)| text.replace(*sign, escape))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crd::{validate_create, validate_update};
+
+    /// What is stored may not be what would be accepted today.
+    #[test]
+    fn rules_that_are_stored_do_not_hold_back_other_changes() {
+        let with = |names: Value, keep: &str| {
+            let rules = json!([{"rule": "self.nope > 1"}]);
+            let spec = json!({"type": "object", "properties": {keep: {"type": "integer"}}, "x-kubernetes-validations": rules});
+            let schema = json!({"type": "object", "properties": {"spec": spec}});
+            json!({
+                "metadata": {"name": "rules.a.io"},
+                "spec": {
+                    "group": "a.io", "scope": "Cluster", "names": names, "versions": [
+                        {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}},
+                    ],
+                },
+                "status": {"storedVersions": ["v1"]},
+            })
+        };
+        let names = |short: &str| json!({"plural": "rules", "singular": "rule", "kind": "Rule", "listKind": "RuleList", "shortNames": [short]});
+        let told = |causes: Vec<Cause>| causes.iter().any(|cause| cause.message.contains("undefined field 'nope'"));
+        let old = with(names("a"), "keep");
+        assert!(told(validate_create(&old)));
+        assert!(!told(validate_update(&with(names("b"), "keep"), &old)), "the schema is as it was");
+        assert!(told(validate_update(&with(names("a"), "other"), &old)), "the schema is another");
+    }
+
+    #[test]
+    fn factors_as_kubernetes_writes_them() {
+        for (cost, factor) in
+            [(14_999_999, "1.500000x"), (15_000_000, "1.5x"), (10_000_001, "1.000000x"), (1_000_000_001, "more than 100x")]
+        {
+            let told = exceeds("cost", cost, MOST_OF_RULE);
+            assert!(told.starts_with(&format!("cost exceeds budget by factor of {factor} (")), "{told}");
+        }
+    }
+}
