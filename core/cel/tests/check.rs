@@ -197,3 +197,58 @@ fn work_on_types_is_bounded() {
         drop(check(&source, &env()));
     }
 }
+
+/// Rules as definitions in the wild have them.
+#[test]
+fn rules_in_the_wild() {
+    let field = |name: &str, of: Type| (name.to_owned(), of);
+    let term = Type::object(
+        "selfType.terms.@idx",
+        [field("key", Type::Text), field("operator", Type::Text), field("values", Type::list(Type::Text))],
+    );
+    let path = Type::object("selfType.matches.@idx", [field("path", Type::Text), field("type", Type::Text)]);
+    let inner = Type::object("selfType.a", [field("b", Type::map(Type::Text, Type::Text)), field("c", Type::Text)]);
+    let metadata = Type::object("selfType.metadata", [field("name", Type::Text)]);
+    let own = Type::object(
+        "selfType",
+        [
+            field("terms", Type::list(term)),
+            field("matches", Type::list(path)),
+            field("metadata", metadata),
+            field("a", inner),
+            field("text", Type::Text),
+            field("size", Type::Dyn),
+            field("sizes", Type::map(Type::Text, Type::Int)),
+            field("x", Type::Int),
+            field("d", Type::Double),
+            field("names", Type::list(Type::Text)),
+            field("__namespace__", Type::Text),
+        ],
+    );
+    let env = Env::new().with("self", own.clone()).with("oldSelf", own);
+    for source in [
+        "self.terms.all(x, x.operator == 'In' ? x.values.size() != 0 : true)",
+        "self.terms.all(x, (x.operator == 'Gt' || x.operator == 'Lt') ? (x.values.size() == 1 && int(x.values[0]) >= 0) : true)",
+        "self.text in [\"a\", \"b\"] || self.text.find(\"^([^/]+)\").endsWith(\"node.kubernetes.io\")",
+        "self.terms.all(p, self.terms.exists_one(q, p.key == q.key && ((!has(p.values) && !has(q.values)) || p.values == q.values)))",
+        "[has(self.a), has(self.x), has(self.text)].filter(set, set == true).size() <= 1",
+        "(has(self.a) ? 1 : 0) + (has(self.x) ? 1 : 0) == 1",
+        "self.matches.all(m, has(m.path) && m.path.matches(r'^/(?:[-A-Za-z0-9._~]|[%][0-9a-fA-F]{2})*$')) // as in URLs",
+        "type(self.size) == int ? self.size > 0 : isQuantity(self.size) && quantity(self.size).isGreaterThan(quantity('0'))",
+        "string(self.size).matches('''^[0-9]+%?$''') || quantity(string(self.size)).compareTo(quantity('1Gi')) <= 0",
+        "!has(self.a.b) || self.a.b.all(k, self.a.b[k] != '' && k.size() <= 63 && !k.contains('/'))",
+        "self.a.?b['k'].orValue('') != '' || self.?a.?c.hasValue()",
+        "has(oldSelf.text) == has(self.text) && (!has(self.text) || self.text == oldSelf.text)",
+        "oldSelf.names.all(n, n in self.names) && self.names.map(n, n.lowerAscii()).isSorted()",
+        "self.text == '' ? true : self.x > 1 ? self.d < 1.5 * self.d : -self.x < 0 || !(self.x >= 1)",
+        "duration(self.text) >= duration('1m') && timestamp(self.text).getFullYear() > 2000 && self.text.split('.').size() == 2",
+        "self.sizes.all(k, self.sizes[k] > 0) && self.sizes.exists(k, v, v > 3) && size(self.names.filter(n, n != '')) <= 8",
+        "isURL(self.text) && url(self.text).getScheme() in ['http', 'https'] && ip(self.text).family() == 4 && isCIDR(self.text)",
+        "self.metadata.name.size() <= 63 && self.__namespace__ != 'kube-system' && self.text.matches('^\\\\p{L}+$')",
+        "self.names.all(format, format == '') && self.names.all(ip, ip.size() > 0) && self.terms.all(t, t.values.join(',') != '')",
+    ] {
+        if let Err(why) = check(source, &env) {
+            panic!("{why}");
+        }
+    }
+}
