@@ -78,6 +78,11 @@ fn nobody_lacks_a_right() {
     assert_eq!(cluster.request("DELETE", "/api/v1/namespaces/busy", &Value::Null).status, 200);
     cluster.settle(120_000);
     assert_eq!(cluster.request("GET", "/api/v1/namespaces/busy", &Value::Null).status, 404);
+    let metrics = cluster.request("GET", "/metrics", &Value::Null).text();
+    assert!(
+        metrics.contains("scheduler_schedule_attempts_total{profile=\"default-scheduler\",result=\"scheduled\"}"),
+        "{metrics}"
+    );
     let api = cluster.cluster().api().expect("a server");
     let denials: Vec<&str> = api.denials().collect();
     assert!(denials.is_empty(), "{denials:#?}");

@@ -149,18 +149,21 @@ impl Scheduler {
                 let name = format!("{}/{}", pod.namespace, pod.name);
                 match self.bind(api, now, pod, &node) {
                     Ok(()) => {
+                        api.scheduled(&pod.scheduler_name, "scheduled");
                         let message = format!("Successfully assigned {name} to {node}");
                         self.event(now, pod, EventType::Normal, "Scheduled", message);
                     }
                     Err(error) if error.is_not_found() => drop(self.queue.remove(key)),
                     Err(error) if error.is_pending() => self.queue.retry(key, now),
                     Err(error) => {
+                        api.scheduled(&pod.scheduler_name, "error");
                         self.event(now, pod, EventType::Warning, "FailedScheduling", error.to_string());
                         self.queue.retry(key, now);
                     }
                 }
             }
             Attempt::Nowhere(verdict, prepared) => {
+                api.scheduled(&pod.scheduler_name, "unschedulable");
                 let (nomination, said) = self.preempt(api, now, pod, &verdict, prepared.as_deref());
                 let message = explain::unschedulable(&verdict, said.as_deref());
                 // With no node at all, only a node can help.

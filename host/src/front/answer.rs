@@ -5,7 +5,7 @@ use std::io::Write as _;
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
+use hyper::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
 use hyper::{Response as HyperResponse, StatusCode};
 use object::ApiError;
 
@@ -72,6 +72,8 @@ fn head(status: u16, headers: &[(String, String)], body: BoxBody<Bytes, BodyErro
             response.headers_mut().append(name, value);
         }
     }
+    // As kube-apiserver says of everything that does not say otherwise.
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     if !response.headers().contains_key(CONTENT_TYPE) && status != 304 {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }

@@ -1,6 +1,6 @@
 //! Simulations of queues in which some flows ask for far more than there is.
 
-use object::{Rng, json};
+use object::{Rng, Value, json};
 
 use super::*;
 
@@ -12,8 +12,6 @@ fn level(name: &str, shares: u64, response: Value) -> LevelSpec {
         &json!({"type": "Limited", "limited": {"nominalConcurrencyShares": shares, "limitResponse": response}}),
     )
 }
-
-use object::Value;
 
 fn queue() -> Value {
     json!({"type": "Queue", "queuing": {"queues": 64, "handSize": 6, "queueLengthLimit": 50}})

@@ -153,6 +153,8 @@ pub struct Metrics {
     /// What these parts had no right to, in the words of the refusal.
     denied: BTreeSet<String>,
     work: BTreeMap<&'static str, Work>,
+    /// Attempts to place a pod: by the scheduler's name and what came of them.
+    attempts: BTreeMap<(String, &'static str), u64>,
     /// Who was believed and who was not.
     pub(crate) authenticated: u64,
     pub(crate) unauthenticated: u64,
@@ -222,6 +224,11 @@ impl ApiServer {
         work.added = added;
         work.retried += u64::from(retried);
         work.depth = depth;
+    }
+
+    /// The scheduler has tried to place a pod: it is `scheduled`, `unschedulable`, or there was an `error`.
+    pub fn scheduled(&mut self, profile: &str, result: &'static str) {
+        *self.metrics.attempts.entry((profile.to_owned(), result)).or_default() += 1;
     }
 
     /// Writes of the control plane's own parts that were refused: who wanted them, the code, and how often.

@@ -275,6 +275,12 @@ fn control_plane(text: &mut Text, api: &ApiServer) {
             text.line(name, &format!("name=\"{controller}\""), value(work));
         }
     }
+    let name = "scheduler_schedule_attempts_total";
+    let help = "[STABLE] Number of attempts to schedule pods, by the result. 'unschedulable' means a pod could not be scheduled, while 'error' means an internal scheduler problem.";
+    text.head(name, "counter", help);
+    for ((profile, result), count) in &api.metrics.attempts {
+        text.line(name, &format!("profile=\"{profile}\",result=\"{result}\""), count);
+    }
     let name = "wasmkube_refused_writes_total";
     text.head(name, "counter", "Writes of the control plane's own parts that were refused, by user and HTTP response code");
     for (user, code, count) in api.refusals() {
