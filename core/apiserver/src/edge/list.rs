@@ -109,6 +109,7 @@ impl ApiServer {
     /// The page a query asks for.
     pub(crate) fn page(&self, target: &Target, query: &Query) -> Result<Page> {
         check_options(query, false)?;
+        query.number("timeoutSeconds")?;
         let filter = Filter::of(target, query)?;
         let limit = query.number("limit")?.filter(|n| *n > 0).and_then(|n| usize::try_from(n).ok());
         let token = query.get("continue");

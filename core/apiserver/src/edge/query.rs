@@ -30,9 +30,10 @@ impl Query {
         self.0.iter().filter(move |(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
-    /// A boolean as Go's `strconv.ParseBool` reads it, except that an empty value is true only where the key stands alone.
+    /// A boolean: only what is absent, `false` and `0` are false.
     pub fn flag(&self, key: &str) -> bool {
-        self.has(key) && matches!(self.get(key), "1" | "t" | "T" | "true" | "TRUE" | "True")
+        let value = self.get(key);
+        self.has(key) && value != "0" && !value.eq_ignore_ascii_case("false")
     }
 
     /// A number; 400 in Go's words where it is none.
@@ -108,10 +109,11 @@ mod tests {
 
     #[test]
     fn parameters() {
-        let query = Query::parse("/x?a=1&labelSelector=app%3Dweb%2Ctier%20in%20(x)&b&limit=x&watch=true");
+        let query = Query::parse("/x?a=1&labelSelector=app%3Dweb%2Ctier%20in%20(x)&b&limit=x&watch=true&no=False&zero=0&odd=x");
         assert_eq!((query.get("a"), query.get("b"), query.get("none")), ("1", "", ""));
         assert_eq!(query.get("labelSelector"), "app=web,tier in (x)");
-        assert!(query.flag("watch") && !query.flag("b"));
+        let flags = ["watch", "b", "odd", "no", "zero", "missing"].map(|key| query.flag(key));
+        assert_eq!(flags, [true, true, true, false, false, false]);
         assert_eq!(query.number("limit").unwrap_err().message, "strconv.ParseInt: parsing \"x\": invalid syntax");
         assert_eq!(decode("%zz%4"), "%zz%4");
         assert_eq!(Query::parse("/x?dryRun=Some").dry_run("CreateOptions").unwrap_err().code, 422);

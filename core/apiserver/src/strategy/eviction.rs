@@ -18,8 +18,7 @@ const MOST_DISRUPTED: usize = 2000;
 /// Answers a POST to `pods/eviction`.
 pub fn evict(api: &mut ApiServer, write: &Write<'_>, body: &Value) -> Result<Value> {
     let Write { now, user, target, options } = *write;
-    let said = str_at(body, &["metadata", "name"]);
-    if !said.is_empty() && said != target.name {
+    if str_at(body, &["metadata", "name"]) != target.name {
         return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
     }
     let pod = Target::new(target.resource.clone(), &target.namespace, &target.name, "");

@@ -130,6 +130,10 @@ pub fn prepare_for_update(
         }
         return Ok(());
     }
+    let is_pod = resource.gvr.group.is_empty() && &*resource.gvr.resource == "pods";
+    if is_pod && matches!(subresource, "resize" | "ephemeralcontainers") {
+        pod::keep_the_rest(subresource, old, new);
+    }
     if subresource == "status" {
         // Metadata may come along (a Deployment's revision is an annotation); only a Deployment keeps its labels.
         let (status, metadata) = (value::remove(new, &["status"]), value::remove(new, &["metadata"]));
@@ -152,8 +156,9 @@ pub fn prepare_for_update(
         if certificates::is_request(resource) {
             certificates::prepare_for_status(old, new);
         }
-        // A pod's class follows from its spec, whoever writes the status.
-        if (&*resource.gvr.group, &*resource.gvr.resource) == ("", "pods")
+        // Old kubelets leave a pod's class out; it never changes.
+        if is_pod
+            && str_at(new, &["status", "qosClass"]).is_empty()
             && let Some(class) = at(old, &["status", "qosClass"])
         {
             value::set(new, &["status", "qosClass"], class.clone());

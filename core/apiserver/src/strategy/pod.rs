@@ -46,9 +46,64 @@ fn add_requirements(term: &mut Value, labels: &Value) {
     selector["matchExpressions"] = all.into();
 }
 
+/// A resize changes the resources of containers, the other subresource adds debug containers: what else comes along is
+/// dropped. Containers that do not fit those that are there are left for validation to refuse.
+pub(super) fn keep_the_rest(subresource: &str, old: &Value, new: &mut Value) {
+    let mut spec = old.get("spec").cloned().unwrap_or_default();
+    if subresource == "resize" {
+        for list in ["containers", "initContainers"] {
+            let given = list_at(new, &["spec", list]);
+            let fits = |(a, b): (&Value, &Value)| str_at(a, &["name"]) == str_at(b, &["name"]);
+            let there = list_at(old, &["spec", list]);
+            if given.len() != there.len() || !given.iter().zip(there).all(fits) {
+                return;
+            }
+            for (kept, given) in list_mut(&mut spec, &[list]).zip(given) {
+                take(kept, given, "resources");
+                take(kept, given, "resizePolicy");
+            }
+        }
+    } else {
+        take(&mut spec, new.get("spec").unwrap_or(&Value::Null), "ephemeralContainers");
+    }
+    let owners = at(new, &["metadata", "managedFields"]).cloned();
+    *new = old.clone();
+    object::value::set(new, &["spec"], spec);
+    match owners {
+        Some(owners) => object::value::set(new, &["metadata", "managedFields"], owners),
+        None => drop(object::value::remove(new, &["metadata", "managedFields"])),
+    }
+}
+
+/// Makes a member what it is in `from`.
+fn take(object: &mut Value, from: &Value, key: &str) {
+    match from.get(key) {
+        Some(value) => object::value::set(object, &[key], value.clone()),
+        None => drop(object::value::remove(object, &[key])),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn subresources_change_only_what_is_theirs() {
+        let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i", "resources": {}}]}});
+        let mut sent = pod.clone();
+        sent["metadata"]["labels"] = json!({"a": "b"});
+        sent["spec"]["containers"][0] = json!({"name": "c", "image": "j", "resources": {"limits": {"cpu": "1"}}});
+        sent["spec"]["ephemeralContainers"] = json!([{"name": "d"}]);
+        let mut resized = pod.clone();
+        resized["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1"}});
+        let mut debugged = pod.clone();
+        debugged["spec"]["ephemeralContainers"] = json!([{"name": "d"}]);
+        for (subresource, wanted) in [("resize", resized), ("ephemeralcontainers", debugged)] {
+            let mut new = sent.clone();
+            keep_the_rest(subresource, &pod, &mut new);
+            assert_eq!(new, wanted, "{subresource}");
+        }
+    }
 
     #[test]
     fn label_keys_become_requirements() {

@@ -235,6 +235,41 @@ pub(super) fn token_request(e: &mut Errors, object: &Value) {
     }
 }
 
+/// A selector that a request carries: as it was written, or what it requires. `key` has what else is asked of keys.
+fn selector_attributes(e: &mut Errors, selector: &Value, path: &Path<'_>, key: fn(&mut Errors, &Path<'_>, &str)) {
+    if selector.is_null() {
+        return;
+    }
+    let (raw, requirements) = (field(selector, "rawSelector"), items(field(selector, "requirements")));
+    if !text(raw).is_empty() && !requirements.is_empty() {
+        e.invalid(&path.child("rawSelector"), raw, "may not specified at the same time as requirements");
+    }
+    let list = path.child("requirements");
+    if text(raw).is_empty() && requirements.is_empty() {
+        e.required(&list, &format!("when {path} is specified, requirements or rawSelector is required"));
+    }
+    for (i, requirement) in requirements.iter().enumerate() {
+        let at = list.index(i);
+        let name = text(field(requirement, "key"));
+        // A label's key is a name in any case; a field's only has to be there.
+        if name.is_empty() && path.to_string().ends_with("fieldSelector") {
+            e.required(&at.child("key"), "must be specified");
+        }
+        let values = items(field(requirement, "values"));
+        match text(field(requirement, "operator")) {
+            "In" | "NotIn" if values.is_empty() => {
+                e.required(&at.child("values"), "must be specified when `operator` is 'In' or 'NotIn'");
+            }
+            "Exists" | "DoesNotExist" if !values.is_empty() => {
+                e.forbidden(&at.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+            }
+            // Operators that are not known may be known to whoever asks.
+            _ => {}
+        }
+        key(e, &at.child("key"), name);
+    }
+}
+
 /// `SubjectAccessReview` and its relatives.
 pub(super) fn access_review(e: &mut Errors, object: &Value, kind: &str) {
     let (spec, path) = (field(object, "spec"), Path::root("spec"));
@@ -254,6 +289,13 @@ pub(super) fn access_review(e: &mut Errors, object: &Value, kind: &str) {
     }
     if kind != "SelfSubjectAccessReview" && text(field(spec, "user")).is_empty() && items(field(spec, "groups")).is_empty() {
         e.invalid(&path.child("user"), &"".into(), "at least one of user or group must be specified");
+    }
+    if !resource.is_null() {
+        let at = path.child("resourceAttributes");
+        selector_attributes(e, field(resource, "fieldSelector"), &at.child("fieldSelector"), |_, _, _| {});
+        selector_attributes(e, field(resource, "labelSelector"), &at.child("labelSelector"), |e, path, key| {
+            e.name(path, key, object::names::qualified_name);
+        });
     }
     let namespace = deep(object, &["metadata", "namespace"]);
     if kind == "LocalSubjectAccessReview" && field(resource, "namespace") != namespace {

@@ -341,3 +341,73 @@ fn names_and_identities() {
         ],
     );
 }
+
+#[test]
+fn options_and_questions() {
+    const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    const PODS: &str = "/api/v1/namespaces/default/pods";
+    let review = |selector: object::Value| json!({"spec": {"user": "u", "resourceAttributes": {"verb": "list", "resource": "pods", "labelSelector": selector}}});
+    let pod = json!({"spec": {"containers": [{"name": "c", "image": "i"}]}});
+    tell(
+        "options and questions",
+        vec![
+            step(
+                "GET",
+                "/api/v1/namespaces/default/pods?timeoutSeconds=x",
+                NULL,
+                400,
+                json!({"/message": "strconv.ParseInt: parsing \"x\": invalid syntax"}),
+            ),
+            step(
+                "POST",
+                REVIEWS,
+                review(json!({})),
+                422,
+                json!({"/message": "spec.resourceAttributes.labelSelector.requirements: Required value: when spec.resourceAttributes.labelSelector is specified, requirements or rawSelector is required"}),
+            ),
+            step(
+                "POST",
+                REVIEWS,
+                review(json!({"rawSelector": "a", "requirements": [{"key": "a", "operator": "Exists"}]})),
+                422,
+                json!({"/message": "labelSelector.rawSelector: Invalid value: \"a\": may not specified at the same time as requirements"}),
+            ),
+            step(
+                "POST",
+                REVIEWS,
+                review(json!({"requirements": [{"key": "a", "operator": "In"}]})),
+                422,
+                json!({"/message": "labelSelector.requirements[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'"}),
+            ),
+            step(
+                "POST",
+                REVIEWS,
+                review(json!({"requirements": [{"key": "a", "operator": "New"}]})),
+                201,
+                json!({"/status/allowed": false}),
+            ),
+            step("POST", PODS, object("v1", "Pod", "p", pod), 201, json!({})),
+            step(
+                "POST",
+                "/api/v1/namespaces/default/pods/p/eviction",
+                json!({}),
+                400,
+                json!({"/message": "name in URL does not match name in Eviction object"}),
+            ),
+            step(
+                "strategic",
+                "/api/v1/namespaces/default/pods/p/resize",
+                json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}}),
+                422,
+                json!({"/message": "spec: Invalid value: \"BestEffort\": Pod QOS Class may not change as a result of resizing"}),
+            ),
+            step(
+                "strategic",
+                "/api/v1/namespaces/default/pods/p/resize",
+                json!({"spec": {"nodeName": "n", "containers": [{"name": "c", "image": "j"}]}}),
+                200,
+                json!({"/spec/containers/0/image": "i", "/spec/nodeName": null}),
+            ),
+        ],
+    );
+}
