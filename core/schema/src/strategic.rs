@@ -107,7 +107,8 @@ fn map(mut original: Map<String, Value>, mut patch: Map<String, Value>, ty: Opti
         match (original.get_mut(&key), value) {
             (None, _) if deletes => {}
             (Some(Value::Array(have)), Value::Array(wanted)) if deletes => have.retain(|item| !wanted.contains(item)),
-            (_, _) if deletes => return Err(bad_format("primitive list")),
+            // What is no list has no items to lose.
+            (_, _) if deletes => {}
             (Some(Value::Object(have)), Value::Object(wanted)) if member.strategy != PatchStrategy::Replace => {
                 *have = map(std::mem::take(have), wanted, member.ty)?;
             }

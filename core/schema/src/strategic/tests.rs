@@ -118,3 +118,10 @@ fn errors_are_those_of_kubernetes() {
         json!([500, "The order in patch list:\n[map[name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n"]),
     );
 }
+
+#[test]
+fn only_lists_lose_items() {
+    let two = json!(["x/y", "z/w"]);
+    check("no list", json!({"metadata": {"$deleteFromPrimitiveList/finalizers": "x/y"}}), "/metadata/finalizers", two);
+    check("of a number", json!({"spec": {"$deleteFromPrimitiveList/replicas": ["1"]}}), "/spec/replicas", json!(1));
+}

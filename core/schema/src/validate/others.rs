@@ -297,6 +297,14 @@ pub(super) fn access_review(e: &mut Errors, object: &Value, kind: &str) {
             e.name(path, key, object::names::qualified_name);
         });
     }
+    // A question has no name; who owns its fields is written down all the same.
+    let metadata = field(object, "metadata");
+    let local = kind == "LocalSubjectAccessReview";
+    let said = |key: &str| key != "managedFields" && !(local && key == "namespace");
+    if metadata.as_object().into_iter().flatten().any(|(key, value)| said(key) && !value.is_null()) {
+        let why = if local { "must be empty except for namespace" } else { "must be empty" };
+        e.invalid(&Path::root("metadata"), metadata, why);
+    }
     let namespace = deep(object, &["metadata", "namespace"]);
     if kind == "LocalSubjectAccessReview" && field(resource, "namespace") != namespace {
         let at = path.child("resourceAttributes");

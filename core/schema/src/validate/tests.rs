@@ -271,3 +271,24 @@ fn machinery() {
         ]
     );
 }
+
+#[test]
+fn questions_have_no_names() {
+    let spec = json!({"user": "u", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "n"}});
+    let own = json!([{"manager": "m"}]);
+    for (name, kind, metadata, wanted) in [
+        ("nothing", "SubjectAccessReview", json!({"managedFields": own}), ""),
+        ("a name", "SubjectAccessReview", json!({"name": "x"}), "metadata: Invalid value: {\"name\":\"x\"}: must be empty"),
+        ("a namespace", "LocalSubjectAccessReview", json!({"namespace": "n"}), ""),
+        (
+            "both",
+            "LocalSubjectAccessReview",
+            json!({"name": "x", "namespace": "n"}),
+            "metadata: Invalid value: {\"name\":\"x\",\"namespace\":\"n\"}: must be empty except for namespace",
+        ),
+    ] {
+        let found = action("authorization.k8s.io", kind, &json!({"metadata": metadata, "spec": spec}));
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found.join(", "), wanted, "{name}");
+    }
+}
