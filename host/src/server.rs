@@ -322,6 +322,7 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         root_ca: pki.authority().to_owned(),
         front_proxy_ca: pki.front_proxy_authority()?,
         service_cidr: options.service_cidr.to_string(),
+        allocate_node_cidrs: options.node.is_some() || options.simulated_nodes > 0,
         service_node_ports: options.service_node_ports,
         max_requests_inflight: options.limits.max_requests_inflight,
         max_mutating_requests_inflight: options.limits.max_mutating_requests_inflight,

@@ -162,6 +162,7 @@ impl Parts {
         let controllers = controllers::Settings {
             root_ca: config.root_ca.clone(),
             cluster_cidr: config.cluster_cidr.clone(),
+            allocate_node_cidrs: config.allocate_node_cidrs,
             controllers: config.controllers.clone(),
         };
         Parts {

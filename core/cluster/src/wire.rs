@@ -52,6 +52,8 @@ pub struct Config {
     pub service_node_ports: (u16, u16),
     /// Addresses of pods on simulated nodes; each node gets a /24 of it.
     pub cluster_cidr: String,
+    /// Whether nodes that come without a part of it get one; others' nodes may be looked after by others.
+    pub allocate_node_cidrs: bool,
     /// DNS domain of the cluster.
     pub cluster_domain: String,
     /// How many nodes with the scripted runtime live inside core.
@@ -101,6 +103,7 @@ impl Default for Config {
             service_cidr: "10.96.0.0/16".to_owned(),
             service_node_ports: (30000, 32767),
             cluster_cidr: "10.244.0.0/16".to_owned(),
+            allocate_node_cidrs: true,
             cluster_domain: "cluster.local".to_owned(),
             simulated_nodes: 0,
             advertise_address: "127.0.0.1".to_owned(),

@@ -21,6 +21,8 @@ pub struct Settings {
     pub root_ca: String,
     /// Addresses of pods; every node gets a part of it.
     pub cluster_cidr: String,
+    /// Whether nodes that come without a part of it get one: `--allocate-node-cidrs` of kube-controller-manager.
+    pub allocate_node_cidrs: bool,
     /// Which controllers run, as `--controllers` of kube-controller-manager says it: `*` all, `foo` this one, `-foo` not
     /// this one.
     pub controllers: Vec<String>,
@@ -42,7 +44,12 @@ pub fn controller_names() -> Vec<&'static str> {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { root_ca: String::new(), cluster_cidr: "10.244.0.0/16".to_owned(), controllers: vec!["*".to_owned()] }
+        Settings {
+            root_ca: String::new(),
+            cluster_cidr: "10.244.0.0/16".to_owned(),
+            allocate_node_cidrs: true,
+            controllers: vec!["*".to_owned()],
+        }
     }
 }
 

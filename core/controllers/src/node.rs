@@ -253,7 +253,7 @@ impl Controller for NodeIpamController {
 
     fn reconcile(&mut self, cx: &mut Context<'_>, key: &Key) -> Result<()> {
         let Some(node) = cx.get(key) else { return Ok(()) };
-        if at(&node.value(), &["spec", "podCIDR"]).is_some() {
+        if !cx.settings.allocate_node_cidrs || at(&node.value(), &["spec", "podCIDR"]).is_some() {
             return Ok(());
         }
         let used: Vec<String> =
