@@ -288,11 +288,12 @@ pub(super) fn storage_class(e: &mut Errors, object: &Value, old: Option<&Value>)
     e.one_of_if_any(&Path::root("volumeBindingMode"), field(object, "volumeBindingMode"), &modes);
     topologies(e, field(object, "allowedTopologies"));
     if let Some(old) = old {
-        for key in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+        for key in ["parameters", "provisioner", "reclaimPolicy"] {
             if field(object, key) != field(old, key) {
-                e.forbidden(&Path::root(key), "updates to parameters are forbidden.");
+                e.forbidden(&Path::root(key), &format!("updates to {key} are forbidden."));
             }
         }
+        e.immutable(&Path::root("volumeBindingMode"), field(object, "volumeBindingMode"), field(old, "volumeBindingMode"));
     }
 }
 
