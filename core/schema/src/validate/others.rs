@@ -88,7 +88,7 @@ fn slice_endpoint(e: &mut Errors, endpoint: &Value, kind: &str, path: &Path<'_>)
                 if ip.is_ipv4() != (kind == "IPv4") {
                     e.invalid(&at, address, &format!("must be an {kind} address"));
                 }
-                service::ordinary_ip(e, address, &at);
+                service::endpoint_ip(e, address, &at);
             }
             _ => {}
         }
@@ -177,7 +177,7 @@ pub(super) fn endpoints(e: &mut Errors, object: &Value) {
                 if let Some(node) = field(address, "nodeName").as_str() {
                     e.name(&path.child("nodeName"), node, names::dns1123_subdomain);
                 }
-                service::ordinary_ip(e, field(address, "ip"), &path.child("ip"));
+                service::endpoint_ip(e, field(address, "ip"), &path.child("ip"));
             }
         }
         let ports = items(field(subset, "ports"));

@@ -41,6 +41,14 @@ pub(super) fn ordinary_ip(e: &mut Errors, value: &Value, path: &Path<'_>) {
     }
 }
 
+/// As [`ordinary_ip`] for what is behind a Service. Kubernetes refuses loopback addresses here as well; this host gives its
+/// pods addresses in 127.0.0.0/8 where it may not make routes, and everything runs on one machine.
+pub(super) fn endpoint_ip(e: &mut Errors, value: &Value, path: &Path<'_>) {
+    if !matches!(parse_ip(text(value)), Some(IpAddr::V4(ip)) if ip.is_loopback()) {
+        ordinary_ip(e, value, path);
+    }
+}
+
 /// `IsValidIP`.
 pub(super) fn ip(e: &mut Errors, value: &Value, path: &Path<'_>) {
     if parse_ip(text(value)).is_none() {

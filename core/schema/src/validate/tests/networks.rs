@@ -173,6 +173,13 @@ fn endpoints() {
                     "endpoints[0].addresses[0]: Invalid value: \"::1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
                 ],
             ),
+            (json!({"endpoints": [{"addresses": ["127.85.166.3"]}]}), &[]),
+            (
+                json!({"endpoints": [{"addresses": ["169.254.0.1"]}]}),
+                &[
+                    "endpoints[0].addresses[0]: Invalid value: \"169.254.0.1\": may not be in the link-local range (169.254.0.0/16, fe80::/10)",
+                ],
+            ),
             (
                 json!({"endpoints": [{"addresses": ["10.0.0.1"], "hostname": "a.b"}]}),
                 &["endpoints[0].hostname: Invalid value: \"a.b\": must not contain dots"],
