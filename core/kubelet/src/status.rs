@@ -162,17 +162,22 @@ pub(crate) fn status(facts: &Facts<'_>, phase: &str, conditions: &[Condition]) -
     let host_ips = &facts.config.addresses;
     if let Some(first) = host_ips.first() {
         status["hostIP"] = first.as_str().into();
-        status["hostIPs"] = host_ips.iter().map(|ip| json!({"ip": ip})).collect();
+        status["hostIPs"] = replaced(host_ips);
     }
     if let Some(first) = facts.ips.first() {
         status["podIP"] = first.as_str().into();
-        status["podIPs"] = facts.ips.iter().map(|ip| json!({"ip": ip})).collect();
+        status["podIPs"] = replaced(&facts.ips);
     }
     if !facts.pod.spec.init_containers.is_empty() {
         status["initContainerStatuses"] = Value::Array(containers(false));
     }
     status["containerStatuses"] = Value::Array(containers(true));
     status
+}
+
+/// Addresses in a strategic merge patch: these and no others. Without the directive those of a former life would stay.
+fn replaced(ips: &[String]) -> Value {
+    ips.iter().map(|ip| json!({"ip": ip})).chain([json!({"$patch": "replace"})]).collect()
 }
 
 fn condition_json(condition: &Condition, generation: i64) -> Value {
