@@ -306,3 +306,12 @@ fn terminated_json(exit: &Terminated) -> Value {
     }
     json!({ "terminated": out })
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn addresses_replace_those_of_a_former_life() {
+        let patch = super::replaced(&["10.244.0.3".to_owned()]);
+        assert_eq!(patch, serde_json::json!([{"ip": "10.244.0.3"}, {"$patch": "replace"}]));
+    }
+}
