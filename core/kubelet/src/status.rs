@@ -166,7 +166,7 @@ pub(crate) fn status(facts: &Facts<'_>, phase: &str, conditions: &[Condition]) -
     }
     if let Some(first) = facts.ips.first() {
         status["podIP"] = first.as_str().into();
-        status["podIPs"] = replaced(&facts.ips);
+        status["podIPs"] = replaced(facts.ips);
     }
     if !facts.pod.spec.init_containers.is_empty() {
         status["initContainerStatuses"] = Value::Array(containers(false));
