@@ -1,6 +1,8 @@
 //! What every cluster has from its first moment: the system namespaces, the `kubernetes` Service, the system priorities.
 
-use object::{Time, Value, json};
+use object::value::str_at;
+use object::{GroupVersionResource, Time, Value, json};
+use store::Key;
 
 use super::allocation::first_address;
 use crate::client::gvr;
@@ -13,8 +15,7 @@ pub fn run(api: &mut ApiServer, now: Time) {
     let user = UserInfo::apiserver();
     let settings = api.settings().clone();
     let mut create = |group: &str, version: &str, resource: &str, namespace: &str, object: Value| {
-        // It is there already after a restart.
-        let _ = api.client(now, &user).create(&gvr(group, version, resource), namespace, object);
+        ensure(api, now, &gvr(group, version, resource), namespace, object);
     };
     for name in ["kube-system", "kube-public", "kube-node-lease", "default"] {
         create("", "v1", "namespaces", "", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
@@ -45,6 +46,14 @@ pub fn run(api: &mut ApiServer, now: Time) {
         json!({"since": now.rfc3339().split('T').next().unwrap_or_default()}),
     );
     kubernetes_service(api, now, &user, &settings.service_cidr, &settings.advertise_address, settings.advertise_port);
+}
+
+/// Makes an object that every cluster has, and says whether it did; one that is there already, as after a restart, stays.
+fn ensure(api: &mut ApiServer, now: Time, gvr: &GroupVersionResource, namespace: &str, object: Value) -> bool {
+    let name = str_at(&object, &["metadata", "name"]).to_owned();
+    let missing = api.store.get(&Key::new(&gvr.group_resource(), namespace, &name)).is_none();
+    // A refusal is counted as every refusal of our own writes.
+    missing && api.client(now, &UserInfo::apiserver()).create(gvr, namespace, object).is_ok()
 }
 
 /// How servers beside this one, and kube-scheduler and kube-controller-manager on their own ports, are to identify clients.
@@ -95,16 +104,16 @@ fn kubernetes_service(api: &mut ApiServer, now: Time, user: &UserInfo, cidr: &st
         "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
         "lastTransitionTime": now.rfc3339(),
     }]}});
-    for (group, version, resource, namespace, object) in [
-        ("networking.k8s.io", "v1", "servicecidrs", "", cidrs),
-        ("", "v1", "services", "default", service),
-        ("", "v1", "endpoints", "default", endpoints),
-        ("discovery.k8s.io", "v1", "endpointslices", "default", slice),
-    ] {
-        let created = api.client(now, user).create(&gvr(group, version, resource), namespace, object);
-        if resource == "servicecidrs" && created.is_ok() {
-            let cidrs = gvr(group, version, resource);
-            let _ = api.client(now, user).patch(&cidrs, "", "kubernetes", "status", PatchKind::Merge, ready.clone());
+    let resource = gvr("networking.k8s.io", "v1", "servicecidrs");
+    if ensure(api, now, &resource, "", cidrs) {
+        let _ = api.client(now, user).patch(&resource, "", "kubernetes", "status", PatchKind::Merge, ready);
+    }
+    ensure(api, now, &gvr("", "v1", "services"), "default", service);
+    // The address may be another one in this life.
+    for (resource, object) in [(gvr("", "v1", "endpoints"), endpoints), (gvr("discovery.k8s.io", "v1", "endpointslices"), slice)]
+    {
+        if !ensure(api, now, &resource, "default", object.clone()) {
+            let _ = api.client(now, user).update(&resource, "default", "kubernetes", object);
         }
     }
 }

@@ -45,12 +45,18 @@ impl Controller for EndpointSliceMirroringController {
         "endpointslicemirroring-controller"
     }
 
-    fn changed(&mut self, _store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {
+    fn changed(&mut self, store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {
         let key = event.key();
         if key.resource == endpoints() {
-            queue.add(key.clone());
+            // Most belong to Services with a selector and are nobody's business here.
+            let service = store.get(&Key::new(&services(), &key.namespace, &key.name));
+            if !service.is_some_and(selects) {
+                queue.add(key.clone());
+            }
         } else if key.resource == services() {
-            queue.add(Key::new(&endpoints(), &key.namespace, &key.name));
+            if [&event.old, &event.new].into_iter().flatten().any(|service| !selects(service)) {
+                queue.add(Key::new(&endpoints(), &key.namespace, &key.name));
+            }
         } else if key.resource == slices() {
             for slice in [&event.old, &event.new].into_iter().flatten().filter(|slice| is_mirror(slice)) {
                 let name = slice.meta.labels.get(SERVICE_NAME).map_or("", String::as_str);
@@ -63,7 +69,6 @@ impl Controller for EndpointSliceMirroringController {
         let existing = mirrors(cx, key);
         let source = cx.get(key).filter(|source| source.meta.deletion_timestamp.is_none());
         let service = cx.get(&Key::new(&services(), &key.namespace, &key.name));
-        let selects = |service: &Arc<Object>| service.view::<ServiceView>().selector.is_some();
         let wanted = match (&source, &service) {
             (Some(source), Some(service)) if !selects(service) && is_mirrored(source) => of_subsets(&source.value()),
             _ => Vec::new(),
@@ -71,6 +76,11 @@ impl Controller for EndpointSliceMirroringController {
         let source = source.map(|source| source.value()).unwrap_or_default();
         replace(cx, key, &source, existing, wanted)
     }
+}
+
+/// Whether a Service finds its pods itself.
+fn selects(service: &Arc<Object>) -> bool {
+    service.view::<ServiceView>().selector.is_some()
 }
 
 /// Whether anybody wants a mirror of these Endpoints.

@@ -117,20 +117,16 @@ impl Pass<'_, '_> {
         let current = i64_at(&scale, &["spec", "replicas"]).unwrap_or(0);
         self.history.begin(self.cx.now, current);
         let (least, most) = self.bounds();
-        let mut statuses = list_at(&self.status, &["currentMetrics"]).to_vec();
+        let mut statuses = Vec::new();
         let (wanted, why) = if current == 0 && least != 0 {
             let message = "scaling is disabled since the replica count of the target is zero";
             self.condition("ScalingActive", false, "ScalingDisabled", message);
-            statuses.clear();
             (0, String::new())
         } else if current > most {
-            statuses.clear();
             (most, "Current number of replicas above Spec.MaxReplicas".to_owned())
         } else if current < least {
-            statuses.clear();
             (least, "Current number of replicas below Spec.MinReplicas".to_owned())
         } else {
-            statuses.clear();
             match self.asked_for(&scale, current, &mut statuses, &mut said)? {
                 Some((wanted, metric)) => {
                     let why = match wanted.cmp(&current) {
@@ -188,12 +184,8 @@ impl Pass<'_, '_> {
         let parsed = GroupVersion::parse(&version)
             .ok_or_else(|| ApiError::bad_request(format!("unexpected GroupVersion string: {version}")))?;
         let resource = self.cx.api.registry().kind(&parsed.kind(&kind)).map(|resource| resource.gvr.clone());
-        let resource = resource.ok_or_else(|| {
-            ApiError::bad_request(match &*parsed.group {
-                "" => format!("no matches for kind {kind:?} in group \"\""),
-                group => format!("no matches for kind {kind:?} in group {group:?}"),
-            })
-        })?;
+        let resource = resource
+            .ok_or_else(|| ApiError::bad_request(format!("no matches for kind {kind:?} in group {:?}", &*parsed.group)))?;
         let namespace = self.namespace();
         let scale = self.cx.client().scale(&resource, &namespace, &name)?;
         Ok((resource, scale))

@@ -59,7 +59,7 @@ fn decl(name: &str, ty: types::Type<'_>, depth: u32, parts: &mut u32) -> Decl {
                 match below(format!("{name}.{}", field.name()), Some(field.ty()), parts) {
                     Decl::Known(of) => {
                         // Words of the language may be written plainly or between underscores.
-                        fields.extend(written(field.name()).into_iter().map(|name| (name, of.clone())));
+                        fields.extend(written(field.name()).map(|name| (name, of.clone())));
                     }
                     Decl::Hidden => {}
                     Decl::Endless => return Decl::Endless,
@@ -70,17 +70,8 @@ fn decl(name: &str, ty: types::Type<'_>, depth: u32, parts: &mut u32) -> Decl {
     })
 }
 
-/// How expressions may write a field's name.
-fn written(name: &str) -> Vec<String> {
-    match name {
-        "namespace" | "continue" | "in" | "if" | "for" | "import" | "const" | "function" | "package" | "return" | "var" => {
-            vec![name.to_owned(), format!("__{name}__")]
-        }
-        _ => {
-            let signs = [("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__")];
-            let escaped = signs.iter().fold(name.to_owned(), |name, (sign, written)| name.replace(sign, written));
-            let plain = escaped.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-            if plain { vec![escaped] } else { Vec::new() }
-        }
-    }
+/// How expressions may write a field's name; what they cannot write is not known to them.
+fn written(name: &str) -> impl Iterator<Item = String> {
+    let plain = cel::is_reserved(name).then(|| name.to_owned());
+    plain.into_iter().chain(cel::escaped(name))
 }
