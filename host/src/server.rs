@@ -130,6 +130,36 @@ pub struct Options {
     pub install: Install,
 }
 
+impl Options {
+    /// A control plane without a node, on free ports of this machine, with everything else as it is by default; it forgets all
+    /// when it ends.
+    pub fn passing(data_dir: PathBuf, install: Install) -> Self {
+        Options {
+            data_dir,
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 0,
+            web_port: None,
+            service_cidr: ServiceCidr::default(),
+            service_node_ports: (30000, 32767),
+            token_auth_file: None,
+            simulated_nodes: 0,
+            node: None,
+            controllers: vec!["*".to_owned()],
+            scheduler: true,
+            scheduler_config: String::new(),
+            runtime_config: String::new(),
+            feature_gates: String::new(),
+            pod_security: String::new(),
+            engine: Kind::Native,
+            journal: JournalKind::Memory,
+            encryption: None,
+            audit: None,
+            limits: Limits::default(),
+            install,
+        }
+    }
+}
+
 /// A host that serves.
 pub struct Server {
     /// Where the API is.

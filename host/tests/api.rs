@@ -2,7 +2,6 @@
 
 mod bounds;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,10 +12,9 @@ use http_body_util::BodyExt as _;
 use hyper::{Method, Version};
 use serde_json::{Value, json};
 use wasmkube::client::{Client, Credentials};
-use wasmkube::engine::Kind;
 use wasmkube::install::Install;
 use wasmkube::limits::Limits;
-use wasmkube::server::{JournalKind, Options, Server, ServiceCidr};
+use wasmkube::server::{JournalKind, Options, Server};
 
 struct Dir(PathBuf);
 
@@ -39,30 +37,8 @@ async fn start(dir: &Dir, journal: JournalKind) -> Result<Server> {
 }
 
 async fn start_with(dir: &Dir, journal: JournalKind, limits: Limits) -> Result<Server> {
-    Server::start(Options {
-        data_dir: dir.0.clone(),
-        bind: IpAddr::from([127, 0, 0, 1]),
-        port: 0,
-        web_port: Some(0),
-        service_cidr: ServiceCidr::default(),
-        service_node_ports: (30000, 32767),
-        token_auth_file: None,
-        simulated_nodes: 0,
-        node: None,
-        controllers: vec!["*".to_owned()],
-        scheduler: true,
-        scheduler_config: String::new(),
-        runtime_config: String::new(),
-        feature_gates: String::new(),
-        pod_security: String::new(),
-        engine: Kind::Native,
-        journal,
-        encryption: None,
-        audit: None,
-        limits,
-        install: Install::at(dir.0.join("home")),
-    })
-    .await
+    let options = Options::passing(dir.0.clone(), Install::at(dir.0.join("home")));
+    Server::start(Options { web_port: Some(0), journal, limits, ..options }).await
 }
 
 fn config_map(name: &str, data: &str) -> Value {

@@ -1,6 +1,6 @@
 //! Servers outside as the host reaches them: a webhook and an aggregated API over real TLS, and a connection that is upgraded.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,9 +17,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use wasmkube::client::{self, Client};
-use wasmkube::engine::Kind;
 use wasmkube::install::Install;
-use wasmkube::server::{JournalKind, Options, Server, ServiceCidr};
+use wasmkube::server::{Options, Server};
 
 struct Dir(PathBuf);
 
@@ -30,30 +29,7 @@ impl Drop for Dir {
 }
 
 async fn start(dir: &Dir) -> Result<Server> {
-    Server::start(Options {
-        data_dir: dir.0.clone(),
-        bind: IpAddr::from([127, 0, 0, 1]),
-        port: 0,
-        web_port: None,
-        service_cidr: ServiceCidr::default(),
-        service_node_ports: (30000, 32767),
-        token_auth_file: None,
-        simulated_nodes: 0,
-        node: None,
-        controllers: vec!["*".to_owned()],
-        scheduler: true,
-        scheduler_config: String::new(),
-        runtime_config: String::new(),
-        feature_gates: String::new(),
-        pod_security: String::new(),
-        engine: Kind::Native,
-        journal: JournalKind::Memory,
-        encryption: None,
-        audit: None,
-        limits: wasmkube::limits::Limits::default(),
-        install: Install::at(dir.0.join("home")),
-    })
-    .await
+    Server::start(Options::passing(dir.0.clone(), Install::at(dir.0.join("home")))).await
 }
 
 /// A server that is a webhook at `/admit`, an API group elsewhere, and says everything twice on an upgraded connection.
