@@ -21,6 +21,9 @@ use crate::server::{JournalKind, Options, Server, ServiceCidr};
 /// Name of the node that `up` runs.
 const NODE: &str = "wasmkube";
 
+/// Addresses of load balancers in a cluster that is not told others: a range of documents, where nobody else is.
+const LOAD_BALANCERS: &str = "203.0.113.0/24";
+
 /// How long `up` waits for its node before it says that it is not ready yet.
 const NODE_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -86,6 +89,10 @@ struct Up {
     /// Ports that Services get on every node, as kube-apiserver's option of this name.
     #[arg(long, default_value = "30000-32767", value_parser = port_range)]
     service_node_port_range: (u16, u16),
+    /// Addresses for Services of type LoadBalancer, as CIDRs; `none` leaves them to others. Without this option a cluster
+    /// with a node has those of 203.0.113.0/24, which are nobody's, and a control plane alone has none.
+    #[arg(long, value_name = "CIDRS", value_parser = load_balancer_range)]
+    load_balancer_ip_range: Option<String>,
     /// Bearer tokens and whose they are, as kube-apiserver's option of this name: lines of token,user,uid,"group1,group2".
     #[arg(long, value_name = "FILE")]
     token_auth_file: Option<PathBuf>,
@@ -138,6 +145,20 @@ fn runtime_config(text: &str) -> Result<String, String> {
 
 fn feature_gates(text: &str) -> Result<String, String> {
     cluster::wire::check_feature_gates(text).map(|()| text.to_owned())
+}
+
+/// `203.0.113.0/24,2001:db8::/64`, or `none`.
+fn load_balancer_range(text: &str) -> Result<String, String> {
+    if text == "none" {
+        return Ok(String::new());
+    }
+    for range in text.split(',') {
+        let (base, bits) = range.split_once('/').ok_or("an address and a length are needed, as in 203.0.113.0/24")?;
+        let base: IpAddr = base.parse().map_err(|_| format!("{base:?} is not an address"))?;
+        let most = if base.is_ipv4() { 32 } else { 128 };
+        bits.parse::<u8>().ok().filter(|bits| *bits <= most).ok_or_else(|| format!("{bits:?} is not a length"))?;
+    }
+    Ok(text.to_owned())
 }
 
 /// `30000-32767`.
@@ -250,6 +271,10 @@ fn up(arguments: Up) -> Result<()> {
         web_port: Some(arguments.web_port),
         service_cidr: arguments.service_cluster_ip_range,
         service_node_ports: arguments.service_node_port_range,
+        load_balancer_ip_range: arguments.load_balancer_ip_range.unwrap_or_else(|| match arguments.control_plane_only {
+            true => String::new(),
+            false => LOAD_BALANCERS.to_owned(),
+        }),
         token_auth_file: arguments.token_auth_file,
         simulated_nodes: arguments.simulated_nodes,
         node: (!arguments.control_plane_only).then(|| NODE.to_owned()),

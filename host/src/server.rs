@@ -98,6 +98,8 @@ pub struct Options {
     pub service_cidr: ServiceCidr,
     /// First and last of the ports that Services get on every node.
     pub service_node_ports: (u16, u16),
+    /// Addresses for Services of type LoadBalancer; empty for none.
+    pub load_balancer_ip_range: String,
     /// Bearer tokens, in kube-apiserver's form.
     pub token_auth_file: Option<PathBuf>,
     /// Further nodes on the scripted runtime.
@@ -141,6 +143,7 @@ impl Options {
             web_port: None,
             service_cidr: ServiceCidr::default(),
             service_node_ports: (30000, 32767),
+            load_balancer_ip_range: String::new(),
             token_auth_file: None,
             simulated_nodes: 0,
             node: None,
@@ -353,6 +356,7 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         front_proxy_ca: pki.front_proxy_authority()?,
         service_cidr: options.service_cidr.to_string(),
         allocate_node_cidrs: options.node.is_some() || options.simulated_nodes > 0,
+        load_balancer_ip_range: options.load_balancer_ip_range.clone(),
         service_node_ports: options.service_node_ports,
         max_requests_inflight: options.limits.max_requests_inflight,
         max_mutating_requests_inflight: options.limits.max_mutating_requests_inflight,

@@ -94,6 +94,9 @@ pub struct Config {
     pub min_request_timeout_seconds: u32,
     /// A `KubeSchedulerConfiguration` as JSON; empty for none. What cannot be read is as if it were not there.
     pub scheduler_config: String,
+    /// Addresses for Services of type LoadBalancer, as CIDRs with commas between them; empty for a cluster that has no load
+    /// balancers, as kube-controller-manager alone has none.
+    pub load_balancer_ip_range: String,
 }
 
 impl Default for Config {
@@ -124,6 +127,7 @@ impl Default for Config {
             request_timeout_seconds: 60,
             min_request_timeout_seconds: 1800,
             scheduler_config: String::new(),
+            load_balancer_ip_range: String::new(),
         }
     }
 }

@@ -7,11 +7,11 @@ use store::{Event, Key, Progress, Store};
 
 use crate::context::Context;
 use crate::index::Index;
-use crate::queue::WorkQueue;
+use crate::queue::{Backoff, WorkQueue};
 use crate::{
-    cluster_role_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, horizontal, job, namespace, node,
-    policy_status, protection, quota, replicaset, root_ca, service_account, service_cidr, statefulset, token, ttl_after_finished,
-    volume_binder,
+    cluster_role_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, horizontal, job, load_balancer,
+    namespace, node, policy_status, protection, quota, replicaset, root_ca, service_account, service_cidr, statefulset, token,
+    ttl_after_finished, volume_binder,
 };
 
 /// What the controllers must be told.
@@ -23,6 +23,8 @@ pub struct Settings {
     pub cluster_cidr: String,
     /// Whether nodes that come without a part of it get one: `--allocate-node-cidrs` of kube-controller-manager.
     pub allocate_node_cidrs: bool,
+    /// Addresses for Services of type LoadBalancer, as CIDRs with commas between them; without one nobody gives them any.
+    pub load_balancer_ranges: String,
     /// Which controllers run, as `--controllers` of kube-controller-manager says it: `*` all, `foo` this one, `-foo` not
     /// this one.
     pub controllers: Vec<String>,
@@ -39,7 +41,7 @@ fn is_enabled(name: &str, wanted: &[String]) -> bool {
 
 /// The names that such a list may hold.
 pub fn controller_names() -> Vec<&'static str> {
-    all().into_iter().map(|(name, _)| name).collect()
+    all(&Settings::default()).into_iter().map(|(name, _)| name).collect()
 }
 
 impl Default for Settings {
@@ -48,6 +50,7 @@ impl Default for Settings {
             root_ca: String::new(),
             cluster_cidr: "10.244.0.0/16".to_owned(),
             allocate_node_cidrs: true,
+            load_balancer_ranges: String::new(),
             controllers: vec!["*".to_owned()],
         }
     }
@@ -61,6 +64,11 @@ pub trait Controller {
     /// Who it is to the API.
     fn user(&self) -> UserInfo {
         UserInfo::service_account("kube-system", self.name())
+    }
+
+    /// How long what fails waits before it is tried again.
+    fn backoff(&self) -> Backoff {
+        Backoff::default()
     }
 
     /// Names the keys that a change concerns.
@@ -78,7 +86,7 @@ struct Running {
 }
 
 /// All controllers, as kube-controller-manager calls them; their service accounts have names of their own.
-fn all() -> Vec<(&'static str, Box<dyn Controller + Send>)> {
+fn all(settings: &Settings) -> Vec<(&'static str, Box<dyn Controller + Send>)> {
     vec![
         ("namespace-controller", Box::new(namespace::NamespaceController)),
         ("serviceaccount-controller", Box::new(service_account::ServiceAccountController)),
@@ -105,6 +113,7 @@ fn all() -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("clusterrole-aggregation-controller", Box::new(cluster_role_aggregation::ClusterRoleAggregation)),
         ("horizontal-pod-autoscaler-controller", Box::new(horizontal::HorizontalController::default())),
         ("service-cidr-controller", Box::new(service_cidr::ServiceCidrController)),
+        ("service-lb-controller", Box::new(load_balancer::ServiceLoadBalancers::new(&settings.load_balancer_ranges))),
         ("persistentvolume-binder-controller", Box::new(volume_binder::VolumeBinder)),
         ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),
         ("pod-garbage-collector-controller", Box::new(node::PodGarbageCollector)),
@@ -125,13 +134,13 @@ pub struct Manager {
 impl Manager {
     /// All controllers, at work from the first run on.
     pub fn new(settings: Settings) -> Self {
-        let running = all()
+        let running = all(&settings)
             .into_iter()
             .filter(|(name, _)| is_enabled(name, &settings.controllers))
             .map(|(_, controller)| Running {
                 user: controller.user(),
                 recorder: Recorder::new(controller.name(), ""),
-                queue: WorkQueue::default(),
+                queue: WorkQueue::new(controller.backoff()),
                 controller,
             })
             .collect();

@@ -5,10 +5,20 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use object::Time;
 use store::Key;
 
-/// First delay after a failure; it doubles from there.
-const BASE_MILLIS: u64 = 5;
-/// Longest delay after failures.
-const MAX_MILLIS: u64 = 1_000_000;
+/// How long a key waits after failures.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// First delay; it doubles from there.
+    pub base_millis: u64,
+    /// Longest delay.
+    pub max_millis: u64,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff { base_millis: 5, max_millis: 1_000_000 }
+    }
+}
 
 /// Keys to reconcile.
 #[derive(Debug, Default)]
@@ -19,9 +29,15 @@ pub struct WorkQueue {
     due: BTreeMap<Key, Time>,
     failures: BTreeMap<Key, u32>,
     added: u64,
+    backoff: Backoff,
 }
 
 impl WorkQueue {
+    /// A queue with other delays than most.
+    pub fn new(backoff: Backoff) -> Self {
+        WorkQueue { backoff, ..WorkQueue::default() }
+    }
+
     /// Adds a key, if it is not in the queue already.
     pub fn add(&mut self, key: Key) {
         if self.queued.insert(key.clone()) {
@@ -44,7 +60,7 @@ impl WorkQueue {
     /// Adds a key again after a failure, with the delay its failures have earned.
     pub fn add_rate_limited(&mut self, key: Key, now: Time) {
         let failures = self.failures.entry(key.clone()).or_default();
-        let delay = BASE_MILLIS.saturating_mul(1 << (*failures).min(30)).min(MAX_MILLIS);
+        let delay = self.backoff.base_millis.saturating_mul(1 << (*failures).min(30)).min(self.backoff.max_millis);
         *failures = failures.saturating_add(1);
         self.add_at(key, now.plus_millis(delay));
     }

@@ -25,10 +25,15 @@ impl Drop for World {
 
 impl World {
     pub fn new() -> Self {
+        World::with(Settings::default())
+    }
+
+    /// A world whose controllers were told more.
+    pub fn with(settings: Settings) -> Self {
         let mut api = ApiServer::new(apiserver::Settings::default());
         let now = Time::from_secs(1_795_000_000);
         api.start(now, 0);
-        let manager = Manager::new(Settings { root_ca: "CA".into(), ..Settings::default() });
+        let manager = Manager::new(Settings { root_ca: "CA".into(), ..settings });
         let mut world = World { api, manager, now, admin: UserInfo::new("admin", &["system:masters"]) };
         world.settle();
         world
@@ -87,6 +92,18 @@ impl World {
 
     pub fn list(&self, resource: &GroupVersionResource) -> Vec<Value> {
         self.api.store().list(&resource.group_resource(), None).map(|o| o.value()).collect()
+    }
+
+    /// What was said about an object, as `reason: message`, in the order of its first time.
+    pub fn events(&self, name: &str) -> Vec<String> {
+        let mut events = self.list(&gvr("", "v1", "events"));
+        events.retain(|event| event["involvedObject"]["name"] == name);
+        events.sort_by_key(|event| {
+            let revision = event["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse::<u64>().ok());
+            (event["firstTimestamp"].to_string(), revision)
+        });
+        let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        events.iter().map(|event| format!("{}: {}", text(event, "reason"), text(event, "message"))).collect()
     }
 
     /// Plays the kubelet: every pod that is not ready runs and is ready now.
