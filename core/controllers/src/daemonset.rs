@@ -19,7 +19,7 @@ use crate::pod::PodView;
 use crate::pod_control::{self, BURST, Kind, pods};
 use crate::queue::WorkQueue;
 
-const DAEMON_SET: Kind = Kind { group: "apps", version: "v1", resource: "daemonsets", kind: "DaemonSet" };
+const DAEMON_SET: Kind = Kind::new("apps", "v1", "daemonsets", "DaemonSet");
 
 const REVISION: &str = "controller-revision-hash";
 const GENERATION: &str = "pod-template-generation";
@@ -82,12 +82,16 @@ impl Controller for DaemonSetController {
         "daemon-set-controller"
     }
 
+    fn source(&self) -> &'static str {
+        "daemonset-controller"
+    }
+
     fn changed(&mut self, store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {
         let key = event.key();
         if key.resource == DAEMON_SET.resource() {
             queue.add(key.clone());
         } else if key.resource == pods() {
-            DAEMON_SET.pod_changed(store, event, queue, pod_control::selector_of);
+            DAEMON_SET.pod_changed(store, event, queue);
         } else if key.resource == nodes() {
             // Heartbeats decide nothing.
             let same = match (&event.old, &event.new) {
@@ -103,7 +107,7 @@ impl Controller for DaemonSetController {
     fn reconcile(&mut self, cx: &mut Context<'_>, key: &Key) -> Result<()> {
         let Some(object) = cx.get(key) else { return Ok(()) };
         let set = object.value();
-        let claimed = DAEMON_SET.claim(cx, &object, &set, &pod_control::selector_of(&set))?;
+        let claimed = DAEMON_SET.claim(cx, &object, |_| true)?;
         let mut history = History::of(cx, &set);
         let collisions = i64_at(&set, &["status", "collisionCount"]).unwrap_or(0);
         let revision = history.current(cx, &DAEMON_SET, &set, collisions)?;

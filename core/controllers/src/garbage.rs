@@ -22,6 +22,10 @@ impl Controller for GarbageCollector {
         "generic-garbage-collector"
     }
 
+    fn source(&self) -> &'static str {
+        "garbage-collector-controller"
+    }
+
     fn changed(&mut self, _store: &Store, index: &Index, event: &Event, queue: &mut WorkQueue) {
         match (&event.old, &event.new) {
             (Some(old), None) => {

@@ -58,8 +58,13 @@ impl Default for Settings {
 
 /// One controller.
 pub trait Controller {
-    /// The name of its service account in `kube-system`, and of the source of its events.
+    /// The name of its service account in `kube-system`.
     fn name(&self) -> &'static str;
+
+    /// What its events say they come from.
+    fn source(&self) -> &'static str {
+        self.name()
+    }
 
     /// Who it is to the API.
     fn user(&self) -> UserInfo {
@@ -139,7 +144,7 @@ impl Manager {
             .filter(|(name, _)| is_enabled(name, &settings.controllers))
             .map(|(_, controller)| Running {
                 user: controller.user(),
-                recorder: Recorder::new(controller.name(), ""),
+                recorder: Recorder::new(controller.source(), ""),
                 queue: WorkQueue::new(controller.backoff()),
                 controller,
             })

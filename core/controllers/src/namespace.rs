@@ -11,7 +11,7 @@ use store::{Event, Key, Object, Store};
 use crate::context::Context;
 use crate::index::Index;
 use crate::manager::Controller;
-use crate::queue::WorkQueue;
+use crate::queue::{Backoff, WorkQueue};
 
 /// Empties namespaces.
 pub struct NamespaceController;
@@ -23,6 +23,10 @@ fn namespaces() -> GroupResource {
 impl Controller for NamespaceController {
     fn name(&self) -> &'static str {
         "namespace-controller"
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff { base_millis: 5, max_millis: 60_000 }
     }
 
     fn changed(&mut self, store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {

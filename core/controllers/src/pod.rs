@@ -15,8 +15,8 @@ pub struct PodView {
     pub ready: bool,
     /// Since when the Ready condition is as it is.
     pub ready_since: Option<Time>,
-    /// Restarts of its containers, the largest.
-    pub restarts: i64,
+    /// Restarts of its containers and of its sidecars, the largest of each.
+    pub restarts: (i64, i64),
     /// Addresses.
     pub ips: Vec<String>,
     /// `spec.hostname` and `spec.subdomain`.
@@ -39,13 +39,23 @@ impl View for PodView {
             let number = i64_at(port, &["containerPort"]).and_then(|p| u16::try_from(p).ok())?;
             Some((str_at(port, &["name"]).to_owned(), number, str_at(port, &["protocol"]).to_owned()))
         });
+        let most = |lists: &[Value], counts: &dyn Fn(&str) -> bool| {
+            let counted = lists.iter().filter(|status| counts(str_at(status, &["name"])));
+            counted.filter_map(|status| i64_at(status, &["restartCount"])).max().unwrap_or(0)
+        };
+        let sidecars: Vec<&str> = list_at(pod, &["spec", "initContainers"])
+            .iter()
+            .filter(|container| str_at(container, &["restartPolicy"]) == "Always")
+            .map(|container| str_at(container, &["name"]))
+            .collect();
+        let initial = list_at(pod, &["status", "initContainerStatuses"]);
         let cost = object::meta::annotation(pod, "controller.kubernetes.io/pod-deletion-cost");
         PodView {
             node: str_at(pod, &["spec", "nodeName"]).to_owned(),
             phase: str_at(pod, &["status", "phase"]).to_owned(),
             ready: ready.is_some_and(|c| str_at(c, &["status"]) == "True"),
             ready_since: ready.and_then(|c| Time::parse(str_at(c, &["lastTransitionTime"]))),
-            restarts: statuses.iter().filter_map(|s| i64_at(s, &["restartCount"])).max().unwrap_or(0),
+            restarts: (most(statuses, &|_| true), most(initial, &|name| sidecars.contains(&name))),
             ips: list_at(pod, &["status", "podIPs"]).iter().map(|ip| str_at(ip, &["ip"]).to_owned()).collect(),
             hostname: (str_at(pod, &["spec", "hostname"]).to_owned(), str_at(pod, &["spec", "subdomain"]).to_owned()),
             ports: ports.collect(),

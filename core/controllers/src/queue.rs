@@ -28,6 +28,8 @@ pub struct WorkQueue {
     waiting: BTreeSet<(Time, Key)>,
     due: BTreeMap<Key, Time>,
     failures: BTreeMap<Key, u32>,
+    /// Keys that come up again only from some time on, however often they are added before.
+    held: BTreeMap<Key, Time>,
     added: u64,
     backoff: Backoff,
 }
@@ -38,8 +40,21 @@ impl WorkQueue {
         WorkQueue { backoff, ..WorkQueue::default() }
     }
 
-    /// Adds a key, if it is not in the queue already.
+    /// Adds a key, if it is not in the queue already; a key that is held comes when its time has come.
     pub fn add(&mut self, key: Key) {
+        match self.held.get(&key) {
+            Some(until) => self.add_at(key, *until),
+            None => self.add_now(key),
+        }
+    }
+
+    /// Lets what comes in for a key gather until then: looking at it costs more than one change of many is worth.
+    pub fn hold(&mut self, key: Key, until: Time) {
+        self.held.insert(key, until);
+    }
+
+    /// Adds a key even if it is held.
+    pub fn add_now(&mut self, key: Key) {
         if self.queued.insert(key.clone()) {
             self.ready.push_back(key);
             self.added += 1;
@@ -78,7 +93,8 @@ impl WorkQueue {
             }
             if let Some((_, key)) = self.waiting.pop_first() {
                 self.due.remove(&key);
-                self.add(key);
+                self.held.remove(&key);
+                self.add_now(key);
             }
         }
         let key = self.ready.pop_front()?;
@@ -131,5 +147,21 @@ mod tests {
         assert_eq!(queue.next_at(), Some(now.plus_millis(10)));
         queue.add_at(key("a"), now.plus_secs(5));
         assert_eq!(queue.next_at(), Some(now.plus_millis(10)), "the earlier time stays");
+    }
+
+    #[test]
+    fn a_held_key_gathers_what_comes_in() {
+        let mut queue = WorkQueue::default();
+        let now = Time::from_secs(100);
+        queue.hold(key("a"), now.plus_millis(50));
+        queue.add(key("a"));
+        queue.add(key("a"));
+        assert_eq!((queue.pop(now), queue.next_at()), (None, Some(now.plus_millis(50))));
+        assert_eq!((queue.pop(now.plus_millis(50)), queue.pop(now.plus_millis(50))), (Some(key("a")), None));
+        queue.add(key("a"));
+        assert_eq!(queue.pop(now.plus_millis(51)), Some(key("a")), "it is held once");
+        queue.hold(key("a"), now.plus_secs(9));
+        queue.add_now(key("a"));
+        assert_eq!(queue.pop(now.plus_millis(52)), Some(key("a")), "what cannot wait does not");
     }
 }

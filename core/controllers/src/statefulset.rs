@@ -19,7 +19,7 @@ use crate::pod::PodView;
 use crate::pod_control::{self, Kind, pods};
 use crate::queue::WorkQueue;
 
-const STATEFUL_SET: Kind = Kind { group: "apps", version: "v1", resource: "statefulsets", kind: "StatefulSet" };
+const STATEFUL_SET: Kind = Kind { numbered: true, ..Kind::new("apps", "v1", "statefulsets", "StatefulSet") };
 
 const REVISION: &str = "controller-revision-hash";
 const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
@@ -38,14 +38,14 @@ impl Controller for StatefulSetController {
         if key.resource == STATEFUL_SET.resource() {
             queue.add(key.clone());
         } else if key.resource == pods() {
-            STATEFUL_SET.pod_changed(store, event, queue, pod_control::selector_of);
+            STATEFUL_SET.pod_changed(store, event, queue);
         }
     }
 
     fn reconcile(&mut self, cx: &mut Context<'_>, key: &Key) -> Result<()> {
         let Some(object) = cx.get(key) else { return Ok(()) };
         let set = object.value();
-        let claimed = STATEFUL_SET.claim(cx, &object, &set, &pod_control::selector_of(&set))?;
+        let claimed = STATEFUL_SET.claim(cx, &object, |_| true)?;
         let mut history = History::of(cx, &set);
         let collisions = i64_at(&set, &["status", "collisionCount"]).unwrap_or(0);
         let update = history.current(cx, &STATEFUL_SET, &set, collisions)?;

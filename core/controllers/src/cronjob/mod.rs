@@ -17,7 +17,7 @@ use crate::pod_control::{self, Kind};
 use crate::queue::WorkQueue;
 use times::Timing;
 
-const CRON_JOB: Kind = Kind { group: "batch", version: "v1", resource: "cronjobs", kind: "CronJob" };
+const CRON_JOB: Kind = Kind::new("batch", "v1", "cronjobs", "CronJob");
 
 /// Runs CronJobs.
 pub struct CronJobController;

@@ -24,7 +24,7 @@ use crate::pod_control::Kind;
 use crate::queue::WorkQueue;
 use plan::Plan;
 
-const DEPLOYMENT: Kind = Kind { group: "apps", version: "v1", resource: "deployments", kind: "Deployment" };
+const DEPLOYMENT: Kind = Kind::new("apps", "v1", "deployments", "Deployment");
 
 /// Rolls Deployments.
 pub struct DeploymentController;

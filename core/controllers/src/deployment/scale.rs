@@ -93,7 +93,11 @@ fn fraction(plan: &Plan, index: usize) -> i64 {
     if plan.replicas == 0 {
         return -size;
     }
-    let was = number(&plan.sets[index], MAX).filter(|m| *m > 0).unwrap_or(plan.replicas + plan.max_surge);
+    // What it was of may stand in an annotation; an adopted one has none.
+    let was = number(&plan.sets[index], MAX).filter(|m| *m != 0).unwrap_or(status_number(&plan.deployment, "replicas"));
+    if was <= 0 {
+        return 0;
+    }
     // Rounded to the nearest, halves up.
     (2 * size * (plan.replicas + plan.max_surge) + was).div_euclid(2 * was) - size
 }

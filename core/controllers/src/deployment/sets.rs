@@ -21,6 +21,9 @@ const NOT_COPIED: [&str; 6] = [
     "deprecated.deployment.rollback.to",
 ];
 
+/// So long may the list of former revisions become.
+const MAX_HISTORY_CHARS: usize = 2000;
+
 /// Brings the revision of the new ReplicaSet up to date; makes the ReplicaSet if `create` says so. Returns its index.
 pub fn sync_new_set(cx: &mut Context<'_>, plan: &mut Plan, create: bool) -> Result<Option<usize>> {
     let old = plan.old_sets();
@@ -147,7 +150,12 @@ fn set_revision(set: &mut Value, revision: i64) {
     }
     if let Some(old) = old.filter(|old| *old > 0) {
         let history = object::meta::annotation(set, REVISION_HISTORY).map(str::to_owned);
-        let history = history.map_or_else(|| old.to_string(), |h| format!("{h},{old}"));
+        let mut history = history.map_or_else(|| old.to_string(), |h| format!("{h},{old}"));
+        // Only so much of it is kept, the newest.
+        while history.len() > MAX_HISTORY_CHARS {
+            let Some((_, rest)) = history.split_once(',') else { break };
+            history = rest.to_owned();
+        }
         value::set(set, &["metadata", "annotations", REVISION_HISTORY], history);
     }
     value::set(set, &["metadata", "annotations", REVISION], revision.to_string());

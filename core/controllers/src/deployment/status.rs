@@ -98,7 +98,10 @@ fn calculated(plan: &Plan) -> Value {
     });
     if let Some(map) = status.as_object_mut() {
         map.retain(|_, number| *number != 0);
-        map.insert("terminatingReplicas".to_owned(), sum("terminatingReplicas").into());
+        // Unknown as long as one of them has not counted yet.
+        if plan.sets.iter().all(|set| at(set, &["status", "terminatingReplicas"]).is_some()) {
+            map.insert("terminatingReplicas".to_owned(), sum("terminatingReplicas").into());
+        }
         for kept in ["collisionCount", "conditions"] {
             if let Some(old) = at(&plan.deployment, &["status", kept]) {
                 map.insert(kept.to_owned(), old.clone());
@@ -122,20 +125,31 @@ pub fn sync(cx: &mut Context<'_>, plan: &Plan, progress: bool) -> Result<()> {
     }
     if progress {
         judge_progress(cx, plan, &mut changed);
-        let failure = plan
-            .sets
-            .iter()
-            .flat_map(|set| list_at(set, &["status", "conditions"]))
-            .find(|c| str_at(c, &["type"]) == "ReplicaFailure");
-        match failure {
-            Some(failure) => {
-                let (reason, message) = (str_at(failure, &["reason"]).to_owned(), str_at(failure, &["message"]).to_owned());
-                set_condition(&mut changed, cx.now, "ReplicaFailure", "True", &reason, &message);
-            }
-            None => put_condition(&mut changed, "ReplicaFailure", None),
-        }
+        report_failure(plan, &mut changed);
     }
     write_status(cx, plan, changed)
+}
+
+/// Takes over what went wrong with the new ReplicaSet, or with an old one.
+fn report_failure(plan: &Plan, changed: &mut Value) {
+    let failure_of = |index: &usize| {
+        let conditions = list_at(&plan.sets[*index], &["status", "conditions"]).iter();
+        conditions.clone().find(|c| str_at(c, &["type"]) == "ReplicaFailure")
+    };
+    let Some(failure) = plan.new_set().iter().chain(&plan.old_sets()).find_map(failure_of) else {
+        return put_condition(changed, "ReplicaFailure", None);
+    };
+    let of = |key: &str| str_at(failure, &[key]);
+    let current = condition(changed, "ReplicaFailure");
+    if current.is_some_and(|c| str_at(c, &["status"]) == of("status") && str_at(c, &["reason"]) == of("reason")) {
+        return;
+    }
+    let since = of("lastTransitionTime");
+    let new = json!({
+        "type": "ReplicaFailure", "status": of("status"), "reason": of("reason"), "message": of("message"),
+        "lastUpdateTime": since, "lastTransitionTime": since,
+    });
+    put_condition(changed, "ReplicaFailure", Some(new));
 }
 
 fn judge_progress(cx: &mut Context<'_>, plan: &Plan, changed: &mut Value) {

@@ -21,12 +21,12 @@ use crate::context::Context;
 use crate::index::Index;
 use crate::manager::Controller;
 use crate::pod::PodView;
-use crate::pod_control::{self, BURST, Kind, deletion_rank, pods};
-use crate::queue::WorkQueue;
+use crate::pod_control::{self, BURST, Kind, deletion_order, pods};
+use crate::queue::{Backoff, WorkQueue};
 use indexes::Indexes;
 use tracking::{FINALIZER, Tally};
 
-const JOB: Kind = Kind { group: "batch", version: "v1", resource: "jobs", kind: "Job" };
+const JOB: Kind = Kind { finalizer: Some(FINALIZER), ..Kind::new("batch", "v1", "jobs", "Job") };
 
 /// The annotation and label that say which index a pod is of.
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
@@ -68,6 +68,10 @@ impl Controller for JobController {
         "job-controller"
     }
 
+    fn backoff(&self) -> Backoff {
+        Backoff { base_millis: 1_000, max_millis: 60_000 }
+    }
+
     fn changed(&mut self, store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {
         let key = event.key();
         if key.resource == JOB.resource() {
@@ -78,7 +82,7 @@ impl Controller for JobController {
                 store.list(&pods(), Some(&key.namespace)).filter(tracked).for_each(|pod| queue.add(pod.key.clone()));
             }
         } else if key.resource == pods() {
-            JOB.pod_changed(store, event, queue, pod_control::selector_of);
+            JOB.pod_changed(store, event, queue);
             let tracked = event.new.as_ref().is_some_and(|pod| pod.meta.finalizers.iter().any(|f| f == FINALIZER));
             if tracked && event.new.as_ref().is_some_and(|pod| pod.meta.controller().is_none()) {
                 queue.add(key.clone());
@@ -96,7 +100,7 @@ impl Controller for JobController {
         if !foreign.is_empty() && foreign != "kubernetes.io/job-controller" {
             return Ok(());
         }
-        let claimed = JOB.claim(cx, &object, &job, &pod_control::selector_of(&job))?;
+        let claimed = JOB.claim(cx, &object, |_| true)?;
         if is_finished(&job) {
             self.failures.remove(&object.meta.uid);
             return tracking::release_all(cx, &claimed);
@@ -189,7 +193,7 @@ impl JobController {
         let there = active.len() + if waits { terminating } else { 0 };
         if active.len() > wanted {
             let mut ranked: Vec<&Arc<Object>> = active.iter().collect();
-            ranked.order_by_key(|pod| deletion_rank(pod, 0));
+            ranked.order_by(|a, b| deletion_order(a, b, &BTreeMap::new(), cx.now));
             let surplus = active.len() - wanted;
             for pod in ranked.into_iter().take(surplus) {
                 tracking::drop_pod(cx, work.job, pod)?;
