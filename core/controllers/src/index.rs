@@ -1,15 +1,20 @@
 //! What belongs to what: objects by their owners, and objects nobody controls. Kept up from events, never by listing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use object::{GroupResource, ObjectMeta};
-use store::{Event, Key, Store};
+use store::{Event, Key, Object, Store};
 
-/// Objects by owner and by the lack of one.
+use crate::pod::PodView;
+use crate::pod_control;
+
+/// Objects by owner and by the lack of one, and pods by their node.
 #[derive(Debug, Default)]
 pub struct Index {
     dependents: BTreeMap<String, BTreeSet<Key>>,
     uncontrolled: BTreeMap<(GroupResource, String), BTreeSet<Key>>,
+    on_node: BTreeMap<String, BTreeSet<Key>>,
 }
 
 impl Index {
@@ -20,6 +25,7 @@ impl Index {
         for resource in &resources {
             for object in store.list(resource, None) {
                 index.add(&object.key, &object.meta);
+                index.place(None, Some(object));
             }
         }
         index
@@ -27,6 +33,7 @@ impl Index {
 
     /// Follows one change.
     pub fn update(&mut self, event: &Event) {
+        self.place(event.old.as_ref(), event.new.as_ref());
         if let (Some(old), Some(new)) = (&event.old, &event.new)
             && old.meta.owner_references == new.meta.owner_references
         {
@@ -48,6 +55,23 @@ impl Index {
     /// Objects of a resource in a namespace that no controller manages.
     pub fn uncontrolled(&self, resource: &GroupResource, namespace: &str) -> impl Iterator<Item = &Key> {
         self.uncontrolled.get(&(resource.clone(), namespace.to_owned())).into_iter().flatten()
+    }
+
+    /// The pods that are bound to a node.
+    pub fn pods_on(&self, node: &str) -> impl Iterator<Item = &Key> {
+        self.on_node.get(node).into_iter().flatten()
+    }
+
+    fn place(&mut self, old: Option<&Arc<Object>>, new: Option<&Arc<Object>>) {
+        let Some(some) = new.or(old).filter(|object| object.key.resource == pod_control::pods()) else { return };
+        let node = |pod: Option<&Arc<Object>>| pod.map(|pod| pod.view::<PodView>().node.clone()).filter(|node| !node.is_empty());
+        let (old, new) = (node(old), node(new));
+        if old != new {
+            old.into_iter().for_each(|node| take(&mut self.on_node, &node, &some.key));
+            if let Some(node) = new {
+                self.on_node.entry(node).or_default().insert(some.key.clone());
+            }
+        }
     }
 
     fn add(&mut self, key: &Key, meta: &ObjectMeta) {

@@ -109,7 +109,9 @@ fn all(settings: &Settings) -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("endpointslice-mirroring-controller", Box::new(endpoints::EndpointSliceMirroringController)),
         ("endpoints-controller", Box::new(endpoints::EndpointsController::default())),
         ("node-lifecycle-controller", Box::new(node::NodeLifecycleController::default())),
-        ("node-ipam-controller", Box::new(node::NodeIpamController)),
+        ("taint-eviction-controller", Box::new(node::TaintEvictionController::default())),
+        ("ttl-controller", Box::new(node::TtlController::default())),
+        ("node-ipam-controller", Box::new(node::NodeIpamController::new(&settings.cluster_cidr))),
         ("disruption-controller", Box::new(disruption::DisruptionController)),
         ("resourcequota-controller", Box::new(quota::ResourceQuotaController)),
         ("validatingadmissionpolicy-status-controller", Box::new(policy_status::PolicyStatusController)),
@@ -121,7 +123,7 @@ fn all(settings: &Settings) -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("service-lb-controller", Box::new(load_balancer::ServiceLoadBalancers::new(&settings.load_balancer_ranges))),
         ("persistentvolume-binder-controller", Box::new(volume_binder::VolumeBinder)),
         ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),
-        ("pod-garbage-collector-controller", Box::new(node::PodGarbageCollector)),
+        ("pod-garbage-collector-controller", Box::new(node::PodGarbageCollector::default())),
     ]
 }
 
