@@ -14,7 +14,7 @@ mod fields;
 mod parse;
 
 /// How a requirement compares a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operator {
     /// `key in (a,b)`.
     In,
@@ -37,7 +37,7 @@ pub enum Operator {
 }
 
 /// One condition on one label.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Requirement {
     /// The label's key.
     pub key: String,
@@ -48,7 +48,7 @@ pub struct Requirement {
 }
 
 /// All requirements must hold. The empty selector matches everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LabelSelector {
     requirements: Vec<Requirement>,
     nothing: bool,

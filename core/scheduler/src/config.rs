@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use object::scheduling::NodeSelector;
+use object::scheduling::{NodeSelector, NodeSelectorTerm};
 use object::value::{at, i64_at, list_at, str_at};
 use object::{LabelSelector, Value};
 use serde::Deserialize;
 
+use crate::node_info::ResourceId;
+use crate::plugins::Plugin;
 use crate::pod_info::SpreadConstraint;
 
 /// The plugins that rank nodes, and their weights.
@@ -34,6 +36,18 @@ pub struct Profile {
     disabled: BTreeSet<String>,
     /// Nodes that all pods must be on.
     pub(crate) added_affinity: Option<NodeSelector>,
+    /// Nodes that all pods would like.
+    pub(crate) added_preferences: Vec<(i64, NodeSelectorTerm)>,
+    /// Resources, and groups of them, that the filter does not look at.
+    ignored: (BTreeSet<String>, BTreeSet<String>),
+    /// Resources whose balance counts.
+    pub(crate) balanced: Vec<(String, i64)>,
+    /// Whether the preferences of pods that are there already do not rank nodes.
+    pub(crate) ignores_others_preferences: bool,
+    /// How many of the nodes that fit are enough, in percent; 0 for what fits the size of the cluster.
+    pub(crate) percentage_of_nodes: i64,
+    /// So many nodes are tried for preemption at least: a share of all in percent, and a number.
+    pub(crate) candidates: (i64, i64),
     /// How free resources rank nodes.
     pub(crate) scoring: Scoring,
     /// What the required affinity of a pod that is there already is worth.
@@ -71,6 +85,12 @@ impl Default for Profile {
             scoring: Scoring { strategy: Strategy::Least, resources: vec![("cpu".to_owned(), 1), ("memory".to_owned(), 1)] },
             hard_affinity_weight: 1,
             spread: None,
+            added_preferences: Vec::new(),
+            ignored: Default::default(),
+            balanced: vec![("cpu".to_owned(), 1), ("memory".to_owned(), 1)],
+            ignores_others_preferences: false,
+            percentage_of_nodes: 0,
+            candidates: (10, 100),
         }
     }
 }
@@ -82,8 +102,20 @@ impl Profile {
     }
 
     /// Whether a plugin rules nodes out.
-    pub(crate) fn filters(&self, plugin: &str) -> bool {
-        !self.disabled.contains(plugin)
+    pub(crate) fn filters(&self, plugin: Plugin) -> bool {
+        self.disabled.is_empty() || !self.disabled.contains(plugin.name())
+    }
+
+    /// Whether pods of lower priority may be pushed off a node.
+    pub(crate) fn preempts(&self) -> bool {
+        !self.disabled.contains("DefaultPreemption")
+    }
+
+    /// Whether the resources filter does not look at a resource.
+    pub(crate) fn ignores_resource(&self, name: &str) -> bool {
+        let (resources, groups) = &self.ignored;
+        let Some((group, _)) = name.split_once('/') else { return false };
+        resources.contains(name) || groups.contains(group)
     }
 
     /// The profiles of a `KubeSchedulerConfiguration`. An error says what is wrong with it.
@@ -161,7 +193,7 @@ impl Profile {
 
     fn set_scoring(&mut self, strategy: &Value) -> Result<(), String> {
         let points = list_at(strategy, &["requestedToCapacityRatio", "shape"]);
-        let point = |p: &Value| (i64_at(p, &["utilization"]).unwrap_or(0), i64_at(p, &["score"]).unwrap_or(0));
+        let point = |p: &Value| (i64_at(p, &["utilization"]).unwrap_or(0), i64_at(p, &["score"]).unwrap_or(0) * 10);
         let points: Vec<(i64, i64)> = points.iter().map(point).collect();
         self.scoring.strategy = match str_at(strategy, &["type"]) {
             "" | "LeastAllocated" => Strategy::Least,
@@ -201,25 +233,35 @@ fn constraint(raw: &Value) -> SpreadConstraint {
 }
 
 impl Scoring {
-    /// The score of a node of which so much of each resource would be used.
-    pub fn score(&self, used: impl Fn(&str) -> (i64, i64)) -> i64 {
+    /// The score of a node of which so much of each resource would be used. Resources that the node does not have do not count.
+    pub fn score(&self, ranked: &[(ResourceId, i64)], used: impl Fn(ResourceId) -> Option<(i64, i64)>) -> i64 {
+        let shaped = matches!(self.strategy, Strategy::Shape(_));
         let (mut sum, mut weights) = (0, 0);
-        for (name, weight) in &self.resources {
-            let (used, has) = used(name);
-            if has > 0 {
-                sum += weight * self.of(used, has);
+        for (id, weight) in ranked {
+            let Some((used, has)) = used(*id) else { continue };
+            let score = self.of(used, has);
+            if score > 0 || !shaped {
+                sum += weight * score;
                 weights += weight;
             }
         }
-        if weights == 0 { 0 } else { sum / weights }
+        match weights {
+            0 => 0,
+            // Only this one is rounded.
+            _ if shaped => (2 * sum + weights) / (2 * weights),
+            _ => sum / weights,
+        }
     }
 
     fn of(&self, used: i64, has: i64) -> i64 {
-        let percent = |part: i64| (i128::from(part) * 100 / i128::from(has)) as i64;
+        let percent = |part: i64| match part.checked_mul(100) {
+            Some(hundredfold) => hundredfold / has,
+            None => (i128::from(part) * 100 / i128::from(has)) as i64,
+        };
         match &self.strategy {
             Strategy::Least => percent((has - used).max(0)),
             Strategy::Most => percent(used.min(has)),
-            Strategy::Shape(points) => between(points, if used > has { 100 } else { percent(used) }) * 10,
+            Strategy::Shape(points) => between(points, if used > has { 100 } else { percent(used) }),
         }
     }
 }
@@ -255,8 +297,8 @@ mod tests {
         let profiles = read.unwrap();
         let pack = &profiles[0];
         assert_eq!((pack.name.as_str(), pack.weight("NodeResourcesFit"), pack.weight("ImageLocality")), ("pack", 5, 0));
-        assert!(!pack.filters("NodePorts") && pack.filters("NodeResourcesFit"));
-        assert_eq!(pack.scoring.score(|name| if name == "cpu" { (50, 100) } else { (100, 100) }), 75);
+        assert!(!pack.filters(Plugin::NodePorts) && pack.filters(Plugin::NodeResourcesFit));
+        assert_eq!(pack.scoring.score(&[(0, 1), (1, 1)], |id| Some(if id == 0 { (50, 100) } else { (100, 100) })), 75);
         assert_eq!((profiles[1].name.as_str(), profiles[1].weight("TaintToleration")), ("default-scheduler", 3));
     }
 

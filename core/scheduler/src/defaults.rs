@@ -2,9 +2,10 @@
 
 use object::value::at;
 use object::{GroupResource, LabelSelector, Value, json};
-use store::{Key, Store, View};
+use store::{Event, Key, Store, View};
 
 use crate::config::Profile;
+use crate::plugins::Defaults;
 use crate::pod_info::{PodInfo, SpreadConstraint};
 
 /// Kubernetes' own constraints: topology key and skew.
@@ -26,9 +27,10 @@ impl View for Selected {
 }
 
 /// The constraints of a pod without any: its like are those that its Services and its controller select.
-pub(crate) fn constraints(pod: &PodInfo, store: &Store, profile: &Profile) -> Vec<SpreadConstraint> {
+pub(crate) fn constraints(pod: &PodInfo, store: &Store, profile: &Profile) -> Defaults {
+    let system = profile.spread.is_none();
     if !pod.spread.is_empty() {
-        return Vec::new();
+        return Defaults::default();
     }
     let mut labels = json!({});
     for service in store.list(&GroupResource::new("", "services"), Some(&pod.namespace)) {
@@ -44,12 +46,29 @@ pub(crate) fn constraints(pod: &PodInfo, store: &Store, profile: &Profile) -> Ve
         all.extend(more.clone());
     }
     let selector = json!({"matchLabels": labels, "matchExpressions": expressions});
-    match LabelSelector::from_json(&selector) {
+    let spread = match LabelSelector::from_json(&selector) {
         Ok(selector) if !selector.is_empty() => match &profile.spread {
             Some(list) => list.iter().map(|c| SpreadConstraint { selector: selector.clone(), ..c.clone() }).collect(),
             None => SYSTEM.iter().map(|(key, skew)| soft(key, *skew, &selector)).collect(),
         },
         _ => Vec::new(),
+    };
+    Defaults { spread, system }
+}
+
+/// Whether a change may alter what [`constraints`] finds.
+pub(crate) fn concerns(event: &Event) -> bool {
+    let GroupResource { group, resource } = &event.key().resource;
+    match (&**group, &**resource) {
+        ("", "services") => match (&event.old, &event.new) {
+            (Some(old), Some(new)) => old.view::<Selected>().labels != new.view::<Selected>().labels,
+            _ => true,
+        },
+        ("", "replicationcontrollers") | ("apps", "replicasets" | "statefulsets") => match (&event.old, &event.new) {
+            (Some(old), Some(new)) => old.meta.generation != new.meta.generation,
+            _ => true,
+        },
+        _ => false,
     }
 }
 

@@ -3,18 +3,22 @@
 use object::order::Order as _;
 use std::collections::BTreeMap;
 
+use crate::node_info::Resources;
 use crate::plugins::Verdict;
 
 /// `0/5 nodes are available: 3 Insufficient cpu, 2 node(s) were unschedulable.` With `preemption`, what came of that: nothing
 /// is said where it found victims.
-pub(crate) fn unschedulable(verdict: &Verdict, preemption: Option<&str>) -> String {
+pub(crate) fn unschedulable(verdict: &Verdict, resources: &Resources, preemption: Option<&str>) -> String {
     let total = verdict.rejections.len();
     if total == 0 {
         return "no nodes available to schedule pods".to_owned();
     }
     let mut message = match &verdict.whole {
         Some(why) => format!("0/{total} nodes are available: {why}."),
-        None => available(total, verdict.rejections.iter().flat_map(|(_, r)| r.reasons.iter().map(String::as_str))),
+        None => {
+            let reasons: Vec<String> = verdict.rejections.iter().flat_map(|(_, r)| r.reasons(resources)).collect();
+            available(total, reasons.iter().map(String::as_str))
+        }
     };
     if let Some(preemption) = preemption {
         message += &format!(" no new claims to deallocate, preemption: {preemption}");
@@ -39,25 +43,26 @@ pub(crate) fn available<'a>(total: usize, reasons: impl Iterator<Item = &'a str>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugins::{Plugin, Rejection};
+    use crate::plugins::{Plugin, Reason, Rejection};
 
     #[test]
     fn reads_like_kubernetes() {
-        let rejection =
-            |plugin, reason: &str, resolvable| ("n".into(), Rejection { plugin, reasons: vec![reason.to_owned()], resolvable });
+        let resources = Resources::default();
+        let rejection = |plugin, reason: Reason, resolvable| (0, Rejection { plugin, reason, resolvable });
         let rejections = vec![
-            rejection(Plugin::NodeResourcesFit, "Insufficient cpu", true),
-            rejection(Plugin::TaintToleration, "node(s) had untolerated taint(s)", false),
-            rejection(Plugin::NodeResourcesFit, "Insufficient cpu", true),
+            rejection(Plugin::NodeResourcesFit, Reason::Resources(1), true),
+            rejection(Plugin::TaintToleration, Reason::Fixed("node(s) had untolerated taint(s)"), false),
+            rejection(Plugin::NodeResourcesFit, Reason::Resources(1 | 1 << 63), true),
         ];
         let verdict = Verdict { rejections, whole: None };
         assert_eq!(
-            unschedulable(&verdict, Some("not eligible due to preemptionPolicy=Never.")),
-            "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. no new claims to deallocate, \
-             preemption: not eligible due to preemptionPolicy=Never."
+            unschedulable(&verdict, &resources, Some("not eligible due to preemptionPolicy=Never.")),
+            "0/3 nodes are available: 1 Too many pods, 1 node(s) had untolerated taint(s), 2 Insufficient cpu. no new claims to \
+             deallocate, preemption: not eligible due to preemptionPolicy=Never."
         );
         let whole = Verdict { whole: Some("persistentvolumeclaim \"c\" not found".to_owned()), ..verdict };
-        assert_eq!(unschedulable(&whole, None), "0/3 nodes are available: persistentvolumeclaim \"c\" not found.");
-        assert_eq!(unschedulable(&Verdict::default(), Some("")), "no nodes available to schedule pods");
+        let said = unschedulable(&whole, &resources, None);
+        assert_eq!(said, "0/3 nodes are available: persistentvolumeclaim \"c\" not found.");
+        assert_eq!(unschedulable(&Verdict::default(), &resources, Some("")), "no nodes available to schedule pods");
     }
 }

@@ -13,12 +13,10 @@ use store::{Store, View};
 
 use crate::cache::Cache;
 use crate::explain;
-use crate::node_info::NodeInfo;
-use crate::plugins::{self, Prepared, Rejection, Verdict};
+use crate::plugins::{self, Rejection, Verdict};
 use crate::pod_info::PodInfo;
+use crate::search::Ground;
 
-/// So many nodes are tried, and a tenth of all if that is more.
-const MIN_CANDIDATES: usize = 100;
 /// What makes priorities positive, so that their sum counts pods too.
 const PRIORITY_OFFSET: i64 = i32::MAX as i64 + 1;
 
@@ -56,13 +54,18 @@ impl View for Budget {
 pub(crate) struct Preemption<'a> {
     /// The pod that needs room.
     pub pod: &'a PodInfo,
-    /// The cluster.
-    pub cache: &'a Cache,
+    /// The cluster. It is as it was when all is said.
+    pub cache: &'a mut Cache,
     /// `None` where something rules out every node.
-    pub prepared: Option<&'a Prepared>,
+    pub ground: Option<&'a Ground>,
     /// Where the disruption budgets are.
     pub store: &'a Store,
+    /// The least share of nodes that are tried, in percent, and the least number.
+    pub enough: (i64, i64),
 }
+
+/// A budget in its namespace.
+type Budgets<'a> = Vec<(Arc<str>, &'a Budget)>;
 
 impl Preemption<'_> {
     /// Whether the pod may push others off; if not, why.
@@ -72,7 +75,7 @@ impl Preemption<'_> {
             return Err("not eligible due to preemptionPolicy=Never.".to_owned());
         }
         let Some(node) = self.cache.node(&pod.nominated_node) else { return Ok(()) };
-        let hopeless = verdict.rejections.iter().any(|(name, r)| *name == node.name && !r.resolvable);
+        let hopeless = verdict.rejections.iter().any(|(slot, r)| *slot == node.slot && !r.resolvable);
         let ends = |other: &Arc<PodInfo>| other.priority < pod.priority && other.deleting && other.preempted;
         if !hopeless && node.pods.values().any(ends) {
             return Err("not eligible due to a terminating pod on the nominated node.".to_owned());
@@ -81,20 +84,24 @@ impl Preemption<'_> {
     }
 
     /// The best node to make room on; or why there is none.
-    pub fn find(&self, verdict: &Verdict, rng: &mut Rng) -> Result<Candidate, String> {
+    pub fn find(&mut self, verdict: &Verdict, rng: &mut Rng) -> Result<Candidate, String> {
         let total = verdict.rejections.len();
-        let possible: Vec<&Arc<str>> = verdict.rejections.iter().filter(|(_, r)| r.resolvable).map(|(name, _)| name).collect();
-        let enough = (total / 10).max(MIN_CANDIDATES);
+        let possible: Vec<u32> = verdict.rejections.iter().filter(|(_, r)| r.resolvable).map(|(slot, _)| *slot).collect();
+        let (percent, number) = self.enough;
+        let enough = (total as i64 * percent / 100).max(number).min(total as i64) as usize;
         let offset = if possible.is_empty() { 0 } else { rng.below(possible.len() as u64) as usize };
         let mut reasons = vec!["Preemption is not helpful for scheduling".to_owned(); total - possible.len()];
         let mut candidates: Vec<Candidate> = Vec::new();
-        for name in possible[offset..].iter().chain(&possible[..offset]) {
-            let Some(node) = self.cache.node(name) else { continue };
-            match self.victims(node) {
+        let resource = GroupResource::new("policy", "poddisruptionbudgets");
+        let store = self.store;
+        let budgets: Budgets<'_> = store.list(&resource, None).map(|o| (o.key.namespace.clone(), o.view::<Budget>())).collect();
+        let (before, after) = possible.split_at(offset);
+        for slot in after.iter().chain(before) {
+            match self.victims(*slot, &budgets) {
                 Ok(candidate) => candidates.push(candidate),
-                Err(rejection) => reasons.extend(rejection.reasons),
+                Err(rejection) => reasons.extend(rejection.reasons(&self.cache.resources)),
             }
-            if candidates.len() >= enough {
+            if candidates.len() >= enough && candidates.iter().any(|candidate| candidate.violations == 0) {
                 break;
             }
         }
@@ -105,49 +112,65 @@ impl Preemption<'_> {
 
     /// Who has to leave this node: all of lower priority, less those that can stay after all. Those whose budget would be
     /// broken are spared first, and among them the more important.
-    fn victims(&self, node: &NodeInfo) -> Result<Candidate, Rejection> {
-        let pod = self.pod;
-        let mut lower: Vec<Arc<PodInfo>> = node.pods.values().filter(|other| other.priority < pod.priority).cloned().collect();
-        let Some(prepared) = self.prepared.filter(|_| !lower.is_empty()) else { return Err(plugins::no_victims()) };
-        let mut trial = Trial { of: self, node: node.clone(), prepared: prepared.clone() };
-        for other in &lower {
-            trial.remove(other);
+    fn victims(&mut self, slot: u32, budgets: &Budgets<'_>) -> Result<Candidate, Rejection> {
+        let (pod, Some(ground), Some(node)) = (self.pod, self.ground, self.cache.at(slot)) else {
+            return Err(plugins::no_victims());
+        };
+        let name = node.name.clone();
+        let is_lower =
+            |class: &u32| self.cache.tallies.get_class(*class).is_some_and(|class| class.template.priority < pod.priority);
+        if !node.classes.keys().any(is_lower) {
+            return Err(plugins::no_victims());
         }
-        trial.fits()?;
+        let mut lower: Vec<Arc<PodInfo>> = node.pods.values().filter(|other| other.priority < pod.priority).cloned().collect();
+        for other in &lower {
+            self.cache.take(slot, &other.uid);
+        }
+        if let Err(rejection) = self.fits(slot, ground) {
+            for other in lower {
+                self.cache.put(slot, other);
+            }
+            return Err(rejection);
+        }
         lower.order_by(by_importance);
-        let (violating, others) = self.by_budget(lower);
+        let (violating, others) = by_budget(lower, budgets);
         let (mut victims, mut violations) = (Vec::new(), 0);
         for (list, counts) in [(violating, 1), (others, 0)] {
             for other in list {
-                trial.add(&other);
-                if trial.fits().is_err() {
-                    trial.remove(&other);
+                self.cache.put(slot, other.clone());
+                if self.fits(slot, ground).is_err() {
+                    self.cache.take(slot, &other.uid);
                     violations += counts;
                     victims.push(other);
                 }
             }
         }
+        for victim in &victims {
+            self.cache.put(slot, victim.clone());
+        }
         victims.order_by(by_importance);
-        Ok(Candidate { node: node.name.clone(), victims, violations })
+        Ok(Candidate { node: name, victims, violations })
     }
 
-    /// Those whose disruption would break a budget, and the others.
-    fn by_budget(&self, pods: Vec<Arc<PodInfo>>) -> (Vec<Arc<PodInfo>>, Vec<Arc<PodInfo>>) {
-        let resource = GroupResource::new("policy", "poddisruptionbudgets");
-        let all = self.store.list(&resource, None).map(|o| (o.key.namespace.clone(), o.view::<Budget>()));
-        let mut budgets: Vec<(Arc<str>, &Budget, i64)> = all.map(|(namespace, b)| (namespace, b, b.allowed)).collect();
-        pods.into_iter().partition(|pod| {
-            let mut violates = false;
-            for (_, budget, left) in budgets.iter_mut().filter(|(namespace, ..)| *namespace == pod.namespace) {
-                let counts = !pod.labels.is_empty() && budget.selector.matches(&pod.labels);
-                if counts && !budget.disrupted.iter().any(|name| **name == *pod.name) {
-                    *left -= 1;
-                    violates |= *left < 0;
-                }
-            }
-            violates
-        })
+    fn fits(&mut self, slot: u32, ground: &Ground) -> Result<(), Rejection> {
+        plugins::filter_with_nominated(self.pod, slot, (&ground.prepared, &ground.attached), self.cache)
     }
+}
+
+/// Those whose disruption would break a budget, and the others.
+fn by_budget(pods: Vec<Arc<PodInfo>>, budgets: &Budgets<'_>) -> (Vec<Arc<PodInfo>>, Vec<Arc<PodInfo>>) {
+    let mut budgets: Vec<(&Arc<str>, &Budget, i64)> = budgets.iter().map(|(ns, b)| (ns, *b, b.allowed)).collect();
+    pods.into_iter().partition(|pod| {
+        let mut violates = false;
+        for (_, budget, left) in budgets.iter_mut().filter(|(namespace, ..)| **namespace == pod.namespace) {
+            let counts = !pod.labels.is_empty() && budget.selector.matches(&pod.labels);
+            if counts && !budget.disrupted.iter().any(|name| **name == *pod.name) {
+                *left -= 1;
+                violates |= *left < 0;
+            }
+        }
+        violates
+    })
 }
 
 fn by_importance(a: &Arc<PodInfo>, b: &Arc<PodInfo>) -> std::cmp::Ordering {
@@ -163,28 +186,5 @@ impl Candidate {
         let start = |pod: &Arc<PodInfo>| (pod.start_time.is_empty(), pod.start_time.clone());
         let earliest = self.victims.iter().filter(|pod| pod.priority == highest).map(start).min().unwrap_or_default();
         (self.violations, highest, sum, self.victims.len(), Reverse(earliest))
-    }
-}
-
-/// A node as it would be without some of its pods.
-struct Trial<'a> {
-    of: &'a Preemption<'a>,
-    node: NodeInfo,
-    prepared: Prepared,
-}
-
-impl Trial<'_> {
-    fn remove(&mut self, other: &PodInfo) {
-        self.node.remove(&other.uid);
-        self.prepared.count(self.of.pod, other, &self.node, self.of.cache, -1);
-    }
-
-    fn add(&mut self, other: &Arc<PodInfo>) {
-        self.node.add(other.clone());
-        self.prepared.count(self.of.pod, other, &self.node, self.of.cache, 1);
-    }
-
-    fn fits(&self) -> Result<(), Rejection> {
-        plugins::filter_with_nominated(self.of.pod, &self.node, &self.prepared, self.of.cache)
     }
 }

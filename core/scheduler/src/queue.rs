@@ -9,7 +9,7 @@ use object::Time;
 use store::Key;
 
 use crate::plugins::Plugin;
-use crate::pod_info::PodInfo;
+use crate::pod_info::{PodInfo, Template};
 
 /// Back-off after the first failed attempt.
 const INITIAL_BACKOFF_MILLIS: u64 = 1_000;
@@ -23,12 +23,12 @@ const LEFTOVER_SECONDS: u64 = 300;
 pub(crate) struct Waiting {
     /// The pod.
     pub pod: Arc<PodInfo>,
-    /// Failed attempts so far.
+    /// Attempts so far.
     pub attempts: u32,
     /// What ruled nodes out at the last attempt.
     pub rejected_by: BTreeSet<Plugin>,
     place: Place,
-    /// When it came in, as a counter: first come, first served among equals.
+    /// When it came in or failed, as a counter: first come, first served among equals.
     order: u64,
     last_attempt: Time,
 }
@@ -37,11 +37,13 @@ pub(crate) struct Waiting {
 enum Place {
     /// To be tried.
     Active,
-    /// Waits out a back-off.
+    /// Waits out a back-off, unless nobody else is to be tried.
     BackOff(Time),
+    /// Waits out a back-off after an error.
+    Error(Time),
     /// Waits for a change, or for this time.
     Unschedulable(Time),
-    /// Not to be tried before its gates are gone.
+    /// Not to be tried before its gates are gone; or it is being tried.
     Gated,
 }
 
@@ -50,7 +52,11 @@ enum Place {
 pub(crate) struct Queue {
     waiting: BTreeMap<Key, Waiting>,
     active: BTreeMap<(Reverse<i64>, u64), Key>,
+    backoff: BTreeSet<(Time, Key)>,
+    /// Who becomes active at some time without any help.
     timed: BTreeSet<(Time, Key)>,
+    /// Who waits for a change, by what ruled nodes out and by template: equal pods are asked about once.
+    unschedulable: BTreeMap<(Plugin, u32), BTreeSet<Key>>,
     order: u64,
 }
 
@@ -60,10 +66,7 @@ impl Queue {
         let gated = !pod.gates.is_empty();
         let (attempts, order, last_attempt, rejected_by) = match self.remove(&key) {
             Some(before) => (before.attempts, before.order, before.last_attempt, before.rejected_by),
-            None => {
-                self.order += 1;
-                (0, self.order, now, BTreeSet::new())
-            }
+            None => (0, self.next_order(), now, BTreeSet::new()),
         };
         let waiting = Waiting { pod, attempts, rejected_by, place: Place::Gated, order, last_attempt };
         self.waiting.insert(key.clone(), waiting);
@@ -72,11 +75,17 @@ impl Queue {
         }
     }
 
-    /// A pod's object has changed in a way that does not matter here.
+    fn next_order(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+
+    /// A pod's object has changed in a way that does not help it.
     pub fn refresh(&mut self, key: &Key, pod: Arc<PodInfo>) {
-        if let Some(waiting) = self.waiting.get_mut(key) {
-            waiting.pod = pod;
-        }
+        let Some(mut waiting) = self.waiting.remove(key) else { return };
+        self.unplace(key, &waiting);
+        waiting.pod = pod;
+        self.put(key, waiting);
     }
 
     /// What is known of a waiting pod.
@@ -91,10 +100,14 @@ impl Queue {
         Some(waiting)
     }
 
-    /// The next pod to be tried; it stays known until it is removed or put back.
+    /// The next pod to be tried; it stays known until it is removed or put back. When nobody is left, those that wait out a
+    /// back-off are tried early: there is nothing to be saved by waiting.
     pub fn pop(&mut self, now: Time) -> Option<(Key, Waiting)> {
         self.wake(now);
-        let (_, key) = self.active.pop_first()?;
+        let key = match self.active.pop_first() {
+            Some((_, key)) => key,
+            None => self.backoff.pop_first()?.1,
+        };
         let waiting = self.waiting.get_mut(&key)?;
         waiting.attempts = waiting.attempts.saturating_add(1);
         waiting.last_attempt = now;
@@ -104,37 +117,53 @@ impl Queue {
 
     /// An attempt failed because of these plugins.
     pub fn failed(&mut self, key: &Key, rejected_by: BTreeSet<Plugin>, now: Time) {
-        let Some(waiting) = self.waiting.get_mut(key) else { return };
+        let order = self.next_order();
+        let Some(mut waiting) = self.waiting.remove(key) else { return };
+        self.unplace(key, &waiting);
         waiting.rejected_by = rejected_by;
-        let until = now.plus_secs(LEFTOVER_SECONDS);
-        waiting.place = Place::Unschedulable(until);
-        self.timed.insert((until, key.clone()));
+        waiting.order = order;
+        waiting.place = Place::Unschedulable(now.plus_secs(LEFTOVER_SECONDS));
+        self.put(key, waiting);
     }
 
     /// An attempt failed for a reason that has nothing to do with the cluster's state.
     pub fn retry(&mut self, key: &Key, now: Time) {
-        let Some(waiting) = self.waiting.get_mut(key) else { return };
-        let until = now.plus_millis(backoff_millis(waiting.attempts));
-        waiting.place = Place::BackOff(until);
-        self.timed.insert((until, key.clone()));
+        let Some(mut waiting) = self.waiting.remove(key) else { return };
+        self.unplace(key, &waiting);
+        waiting.place = Place::Error(now.plus_millis(backoff_millis(waiting.attempts)));
+        self.put(key, waiting);
     }
 
-    /// The cluster has changed: those whom it may help are tried again, after their back-off.
-    pub fn changed(&mut self, helps: impl Fn(Plugin, &PodInfo) -> bool, now: Time) {
-        let helped: Vec<Key> = self
-            .waiting
-            .iter()
-            .filter(|(_, w)| matches!(w.place, Place::Unschedulable(_)) && w.rejected_by.iter().any(|p| helps(*p, &w.pod)))
-            .map(|(key, _)| key.clone())
-            .collect();
+    /// The cluster has changed: those whom it may help are tried again, after their back-off. It can only help those that one
+    /// of `plugins` ruled out.
+    pub fn changed(&mut self, plugins: &[Plugin], helps: impl Fn(Plugin, &Template) -> bool, now: Time) {
+        if self.unschedulable.is_empty() {
+            return;
+        }
+        let mut helped: BTreeSet<Key> = BTreeSet::new();
+        for plugin in plugins {
+            for ((_, _), keys) in self.unschedulable.range((*plugin, 0)..=(*plugin, u32::MAX)) {
+                let one = keys.first().and_then(|key| self.waiting.get(key));
+                if one.is_some_and(|waiting| helps(*plugin, &waiting.pod)) {
+                    helped.extend(keys.iter().cloned());
+                }
+            }
+        }
         for key in helped {
             self.activate(&key, now);
         }
     }
 
+    /// A pod itself has changed so that it may fit now; it keeps its back-off.
+    pub fn activate_now(&mut self, key: &Key, now: Time) {
+        if self.waiting.get(key).is_some_and(|waiting| matches!(waiting.place, Place::Unschedulable(_))) {
+            self.activate(key, now);
+        }
+    }
+
     /// Whether a pod could be tried at once.
     pub fn has_active(&self) -> bool {
-        !self.active.is_empty()
+        !self.active.is_empty() || !self.backoff.is_empty()
     }
 
     /// When a pod will be tried without any change.
@@ -149,6 +178,11 @@ impl Queue {
             self.timed.remove(&(at, key.clone()));
             self.activate(&key, now);
         }
+        while let Some((at, key)) = self.backoff.first().cloned()
+            && at <= now
+        {
+            self.activate(&key, now);
+        }
     }
 
     /// To the active queue, or to the back-off queue if the last attempt was too recent.
@@ -156,20 +190,43 @@ impl Queue {
         let Some(mut waiting) = self.waiting.remove(key) else { return };
         self.unplace(key, &waiting);
         let until = waiting.last_attempt.plus_millis(backoff_millis(waiting.attempts));
-        waiting.place = if now < until {
-            self.timed.insert((until, key.clone()));
-            Place::BackOff(until)
-        } else {
-            self.active.insert((Reverse(waiting.pod.priority), waiting.order), key.clone());
-            Place::Active
-        };
+        waiting.place = if now < until { Place::BackOff(until) } else { Place::Active };
+        self.put(key, waiting);
+    }
+
+    fn put(&mut self, key: &Key, waiting: Waiting) {
+        match waiting.place {
+            Place::Active => drop(self.active.insert((Reverse(waiting.pod.priority), waiting.order), key.clone())),
+            Place::BackOff(at) => drop(self.backoff.insert((at, key.clone()))),
+            Place::Error(at) => drop(self.timed.insert((at, key.clone()))),
+            Place::Unschedulable(at) => {
+                self.timed.insert((at, key.clone()));
+                for plugin in &waiting.rejected_by {
+                    self.unschedulable.entry((*plugin, waiting.pod.class)).or_default().insert(key.clone());
+                }
+            }
+            Place::Gated => {}
+        }
         self.waiting.insert(key.clone(), waiting);
     }
 
     fn unplace(&mut self, key: &Key, waiting: &Waiting) {
         match waiting.place {
             Place::Active => drop(self.active.remove(&(Reverse(waiting.pod.priority), waiting.order))),
-            Place::BackOff(at) | Place::Unschedulable(at) => drop(self.timed.remove(&(at, key.clone()))),
+            Place::BackOff(at) => drop(self.backoff.remove(&(at, key.clone()))),
+            Place::Error(at) => drop(self.timed.remove(&(at, key.clone()))),
+            Place::Unschedulable(at) => {
+                self.timed.remove(&(at, key.clone()));
+                for plugin in &waiting.rejected_by {
+                    let at = (*plugin, waiting.pod.class);
+                    if let Some(keys) = self.unschedulable.get_mut(&at) {
+                        keys.remove(key);
+                        if keys.is_empty() {
+                            self.unschedulable.remove(&at);
+                        }
+                    }
+                }
+            }
             Place::Gated => {}
         }
     }
@@ -193,8 +250,10 @@ mod tests {
     }
 
     fn pod(priority: i64) -> Arc<PodInfo> {
-        Arc::new(PodInfo { priority, ..PodInfo::default() })
+        Arc::new(PodInfo { template: Arc::new(Template { priority, ..Template::default() }), ..PodInfo::default() })
     }
+
+    const FIT: [Plugin; 1] = [Plugin::NodeResourcesFit];
 
     #[test]
     fn higher_priority_goes_first_then_who_came_first() {
@@ -207,26 +266,52 @@ mod tests {
     }
 
     #[test]
-    fn an_unschedulable_pod_waits_for_a_change_that_can_help_and_then_for_its_back_off() {
+    fn an_unschedulable_pod_waits_for_a_change_that_can_help() {
         let (mut queue, now) = (Queue::default(), Time::from_secs(100));
         queue.add(key("a"), pod(0), now);
         assert!(queue.pop(now).is_some());
-        queue.failed(&key("a"), BTreeSet::from([Plugin::NodeResourcesFit]), now);
-        queue.changed(|_, _| false, now);
-        assert_eq!(queue.next_at(), Some(now.plus_secs(300)), "what does not help wakes nobody");
-        queue.changed(|plugin, _| plugin == Plugin::NodeResourcesFit, now);
-        assert!(queue.pop(now).is_none());
-        assert_eq!(queue.next_at(), Some(now.plus_secs(1)));
-        assert!(queue.pop(now.plus_secs(1)).is_some());
-        queue.failed(&key("a"), BTreeSet::from([Plugin::NodeResourcesFit]), now.plus_secs(1));
-        queue.changed(|_, _| true, now.plus_secs(1));
-        assert_eq!(queue.next_at(), Some(now.plus_secs(3)), "the second wait is twice as long");
+        queue.failed(&key("a"), BTreeSet::from(FIT), now);
+        for (what, plugins, helps) in [("does not help", &FIT[..], false), ("concerns others", &[Plugin::NodePorts][..], true)] {
+            queue.changed(plugins, |_, _| helps, now);
+            assert!(queue.pop(now).is_none(), "a change that {what}");
+        }
+        assert_eq!(queue.next_at(), Some(now.plus_secs(300)));
+        queue.changed(&FIT, |_, _| true, now);
+        assert!(queue.pop(now).is_some(), "nobody else is to be tried, so it need not wait");
+        queue.failed(&key("a"), BTreeSet::from(FIT), now);
+        assert!(queue.pop(now.plus_secs(299)).is_none());
+        assert!(queue.pop(now.plus_secs(300)).is_some(), "tried at last without any help");
+    }
+
+    #[test]
+    fn who_failed_lately_lets_others_go_first() {
+        let (mut queue, now) = (Queue::default(), Time::from_secs(100));
+        queue.add(key("a"), pod(10), now);
+        assert!(queue.pop(now).is_some());
+        queue.failed(&key("a"), BTreeSet::from(FIT), now);
+        queue.add(key("b"), pod(0), now);
+        queue.changed(&FIT, |_, _| true, now);
+        let order: Vec<String> = std::iter::from_fn(|| queue.pop(now)).map(|(k, _)| k.name.to_string()).collect();
+        assert_eq!(order, ["b", "a"], "a waits out its back-off as long as there are others");
+    }
+
+    #[test]
+    fn errors_are_waited_out() {
+        let (mut queue, now) = (Queue::default(), Time::from_secs(100));
+        queue.add(key("a"), pod(0), now);
+        for seconds in [1, 2, 4, 8, 10, 10] {
+            assert!(queue.pop(now.plus_secs(1_000)).is_some());
+            queue.retry(&key("a"), now);
+            assert_eq!(queue.next_at(), Some(now.plus_secs(seconds)));
+            assert!(queue.pop(now).is_none());
+        }
     }
 
     #[test]
     fn gates_hold_a_pod_back() {
         let (mut queue, now) = (Queue::default(), Time::from_secs(1));
-        queue.add(key("a"), Arc::new(PodInfo { gates: vec!["hold".into()], ..PodInfo::default() }), now);
+        let template = Template { gates: vec!["hold".into()], ..Template::default() };
+        queue.add(key("a"), Arc::new(PodInfo { template: Arc::new(template), ..PodInfo::default() }), now);
         assert!(queue.pop(now).is_none());
         queue.add(key("a"), pod(0), now);
         assert!(queue.pop(now).is_some());

@@ -15,7 +15,7 @@ pub struct NodeFields<'a> {
 }
 
 /// Terms of which one must match (`requiredDuringSchedulingIgnoredDuringExecution`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeSelector {
     /// The terms.
@@ -23,7 +23,7 @@ pub struct NodeSelector {
 }
 
 /// Requirements that must all hold. A term without any matches nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeSelectorTerm {
     /// About labels.
@@ -33,7 +33,7 @@ pub struct NodeSelectorTerm {
 }
 
 /// A requirement on one label or field.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct NodeSelectorRequirement {
     /// Label or field.
     pub key: String,
@@ -45,7 +45,7 @@ pub struct NodeSelectorRequirement {
 }
 
 /// How a label relates to values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub enum Operator {
     /// It is one of them.
     In,

@@ -15,7 +15,7 @@ pub enum Effect {
 }
 
 /// One of a node's `spec.taints`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Taint {
     /// Key.
@@ -27,7 +27,7 @@ pub struct Taint {
 }
 
 /// One of a pod's `spec.tolerations`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Toleration {
     /// Key of the taints; empty (with `Exists`) for all.

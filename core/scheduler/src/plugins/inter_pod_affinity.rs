@@ -1,103 +1,90 @@
 //! InterPodAffinity: pods near which a pod must be or must not be, where near means the same value of a node label.
 
-use std::collections::BTreeMap;
-
 use super::{MAX_SCORE, Plugin, Rejection};
 use crate::cache::Cache;
+use crate::config::Profile;
 use crate::node_info::NodeInfo;
-use crate::pod_info::{PodInfo, PodTerm};
+use crate::pod_info::Template;
+use crate::tally::{Counted, Role, TallyId, TallyKey};
+use crate::topology::{KeyId, NO_DOMAIN};
 
-/// A topology domain: label and value.
-type Domain = (String, String);
+/// A tally and its topology key.
+type Where = (TallyId, KeyId);
 
-/// How many pods speak for or against a domain. A domain without any is not there.
-type Counts = BTreeMap<Domain, i64>;
-
-/// Where the pods are that the pod's terms, or the terms of others, speak of.
-#[derive(Clone, Default)]
+/// Where to look for the pods that the pod's terms, or the terms of others, speak of.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Neighbours {
-    /// Domains with pods that match all of the pod's affinity terms.
-    wanted: Counts,
+    /// Pods that match all of the pod's affinity terms, by the key of each term.
+    wanted: Vec<Where>,
     /// The pod matches its own affinity terms, so that it may be the first of its kind.
     wants_itself: bool,
-    /// Domains with a pod that the pod does not want near.
-    unwanted: Counts,
-    /// Domains with a pod that does not want this one near.
-    unwelcome: Counts,
-    /// Domains by how much they are liked.
-    liked: Counts,
+    /// Pods that the pod does not want near.
+    unwanted: Vec<Where>,
+    /// Pods that do not want this one near.
+    unwelcome: Vec<Where>,
+    /// Pods that make a node more liked, each by how much.
+    liked: Vec<(i64, Where)>,
 }
 
 impl Neighbours {
-    /// Looks for them; costs nothing where no terms exist. `hard_weight` is what the required affinity of a pod that is there
-    /// already is worth to a pod that it wants near.
-    pub fn of(pod: &PodInfo, cache: &Cache, hard_weight: i64) -> Self {
+    /// Finds the tallies.
+    pub fn of(pod: &Template, cache: &mut Cache, profile: &Profile) -> Self {
         let mut found = Neighbours::default();
-        let own_terms = pod.has_affinity() || !pod.anti_affinity.is_empty();
-        if !own_terms && cache.with_anti_affinity == 0 && cache.with_affinity == 0 {
-            return found;
-        }
-        let concerned = |node: &&NodeInfo| own_terms || node.with_anti_affinity > 0 || node.with_affinity > 0;
-        for node in cache.nodes().filter(concerned) {
-            for other in node.pods.values() {
-                found.count(pod, other, node, cache, 1);
-                found.like(pod, other, node, (cache, hard_weight));
-            }
-        }
         let home = cache.namespace(&pod.namespace);
-        found.wants_itself = pod.affinity.iter().all(|term| term.selects(pod, home));
+        found.wants_itself = pod.affinity.iter().all(|term| term.group.selects(pod, home));
+        let (tallies, world) = cache.counting();
+        let mut ask = |groups: Vec<_>, key: &str| {
+            let topology = tallies.key(key, world);
+            (tallies.ask(TallyKey { counted: Counted::Selected(groups), topology, inclusion: None }, world), topology)
+        };
+        let all: Vec<_> = pod.affinity.iter().map(|term| term.group.clone()).collect();
+        found.wanted = pod.affinity.iter().map(|term| ask(all.clone(), &term.topology_key)).collect();
+        found.unwanted = pod.anti_affinity.iter().map(|term| ask(vec![term.group.clone()], &term.topology_key)).collect();
+        for (weight, term) in &pod.preferred_pods {
+            found.liked.push((*weight, ask(vec![term.group.clone()], &term.topology_key)));
+        }
+        found.find_holders(pod, cache, profile);
         found
     }
 
-    /// A pod comes to a node (1) or leaves it (-1), as far as filtering goes.
-    pub fn count(&mut self, pod: &PodInfo, other: &PodInfo, node: &NodeInfo, cache: &Cache, sign: i64) {
-        let there = cache.namespace(&other.namespace);
-        if !pod.affinity.is_empty() && pod.affinity.iter().all(|term| term.selects(other, there)) {
-            for term in &pod.affinity {
-                add(&mut self.wanted, domain(term, node), sign);
-            }
-        }
-        for term in pod.anti_affinity.iter().filter(|t| t.selects(other, there)) {
-            add(&mut self.unwanted, domain(term, node), sign);
-        }
-        if !other.anti_affinity.is_empty() {
-            let here = cache.namespace(&pod.namespace);
-            for term in other.anti_affinity.iter().filter(|t| t.selects(pod, here)) {
-                add(&mut self.unwelcome, domain(term, node), sign);
-            }
-        }
-    }
-
-    fn like(&mut self, pod: &PodInfo, other: &PodInfo, node: &NodeInfo, (cache, hard_weight): (&Cache, i64)) {
-        let there = cache.namespace(&other.namespace);
-        for (weight, term) in pod.preferred_pods.iter().filter(|(_, term)| term.selects(other, there)) {
-            add(&mut self.liked, domain(term, node), *weight);
-        }
-        if other.has_affinity() {
-            let here = cache.namespace(&pod.namespace);
-            for term in other.affinity.iter().filter(|t| t.selects(pod, here)) {
-                add(&mut self.liked, domain(term, node), hard_weight);
-            }
-            for (weight, term) in other.preferred_pods.iter().filter(|(_, t)| t.selects(pod, here)) {
-                add(&mut self.liked, domain(term, node), *weight);
+    /// Finds the terms of others that speak of this pod.
+    fn find_holders(&mut self, pod: &Template, cache: &Cache, profile: &Profile) {
+        let home = cache.namespace(&pod.namespace);
+        for (id, tally) in cache.tallies.holders() {
+            let Counted::Holders(role, term) = &tally.key.counted else { continue };
+            let at = (id, tally.key.topology);
+            let weight = match role {
+                Role::AntiAffinity => None,
+                Role::Affinity if profile.hard_affinity_weight == 0 => continue,
+                Role::Affinity => Some(profile.hard_affinity_weight),
+                Role::Preferred(_) if profile.ignores_others_preferences => continue,
+                Role::Preferred(weight) => Some(*weight),
+            };
+            if term.group.selects(pod, home) {
+                match weight {
+                    None => self.unwelcome.push(at),
+                    Some(weight) => self.liked.push((weight, at)),
+                }
             }
         }
     }
 
     /// Rules out nodes that are near the wrong pods.
-    pub fn filter(&self, pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
-        let domains: Option<Vec<Domain>> = pod.affinity.iter().map(|term| domain(term, node)).collect();
-        let near = domains.is_some_and(|domains| {
-            domains.iter().all(|domain| self.wanted.contains_key(domain)) || (self.wanted.is_empty() && self.wants_itself)
-        });
-        if !near {
-            return Err(Rejection::unresolvable(Plugin::InterPodAffinity, "node(s) didn't match pod affinity rules"));
+    pub fn filter(&self, cache: &Cache, node: &NodeInfo) -> Result<(), Rejection> {
+        let tallies = &cache.tallies;
+        let domain = |key: KeyId| tallies.topologies.domain(key, node.slot);
+        let has = |(id, key): &Where| tallies.get(*id).is_some_and(|tally| tally.count(domain(*key)) > 0);
+        if !self.wanted.is_empty() {
+            let labelled = self.wanted.iter().all(|(_, key)| domain(*key) != NO_DOMAIN);
+            let nowhere = || self.wanted.iter().all(|(id, _)| tallies.get(*id).is_none_or(|tally| tally.is_empty()));
+            if !(labelled && (self.wanted.iter().all(has) || (self.wants_itself && nowhere()))) {
+                return Err(Rejection::unresolvable(Plugin::InterPodAffinity, "node(s) didn't match pod affinity rules"));
+            }
         }
-        if pod.anti_affinity.iter().filter_map(|t| domain(t, node)).any(|d| self.unwanted.contains_key(&d)) {
+        if self.unwanted.iter().any(has) {
             return Err(Rejection::new(Plugin::InterPodAffinity, "node(s) didn't match pod anti-affinity rules"));
         }
-        let unwelcome = |(key, value): &Domain| node.labels.get(key) == Some(value);
-        if self.unwelcome.keys().any(unwelcome) {
+        if self.unwelcome.iter().any(has) {
             let reason = "node(s) didn't satisfy existing pods anti-affinity rules";
             return Err(Rejection::new(Plugin::InterPodAffinity, reason));
         }
@@ -105,30 +92,28 @@ impl Neighbours {
     }
 
     /// Whether ranking makes a difference.
-    pub fn has_preferences(&self) -> bool {
-        !self.liked.is_empty()
+    pub fn has_preferences(&self, cache: &Cache) -> bool {
+        self.liked.iter().any(|(_, (id, _))| cache.tallies.get(*id).is_some_and(|tally| !tally.is_empty()))
     }
 
-    /// How much each node is liked, from 0 to 100.
-    pub fn scores(&self, nodes: &[&NodeInfo]) -> Vec<i64> {
-        let liking = |node: &&NodeInfo| -> i64 {
-            self.liked.iter().filter(|((key, value), _)| node.labels.get(key) == Some(value)).map(|(_, weight)| weight).sum()
-        };
-        let raw: Vec<i64> = nodes.iter().map(liking).collect();
-        let (low, high) = (raw.iter().copied().min().unwrap_or(0), raw.iter().copied().max().unwrap_or(0));
-        raw.into_iter().map(|score| if high == low { 0 } else { (score - low) * MAX_SCORE / (high - low) }).collect()
-    }
-}
-
-fn add(counts: &mut Counts, domain: Option<Domain>, amount: i64) {
-    let Some(domain) = domain else { return };
-    let count = counts.entry(domain.clone()).or_default();
-    *count += amount;
-    if *count == 0 {
-        counts.remove(&domain);
+    /// How much each node is liked.
+    pub fn raw(&self, cache: &Cache, nodes: &[u32]) -> Vec<i64> {
+        let mut sums = vec![0; nodes.len()];
+        for (weight, (id, key)) in &self.liked {
+            let Some(tally) = cache.tallies.get(*id).filter(|tally| !tally.is_empty()) else { continue };
+            let domains = cache.tallies.topologies.of(*key);
+            for (sum, slot) in sums.iter_mut().zip(nodes) {
+                let domain = domains.get(*slot as usize).copied().unwrap_or(NO_DOMAIN);
+                *sum += weight * i64::from(tally.count(domain));
+            }
+        }
+        sums
     }
 }
 
-fn domain(term: &PodTerm, node: &NodeInfo) -> Option<Domain> {
-    Some((term.topology_key.clone(), node.labels.get(&term.topology_key)?.clone()))
+/// From the least liked to the most liked: 0 to 100.
+pub(super) fn normalized(raw: &[i64]) -> Vec<i64> {
+    let (low, high) = (raw.iter().copied().min().unwrap_or(0), raw.iter().copied().max().unwrap_or(0));
+    // Kubernetes divides in floating point and cuts off; so do these integers, since all are far below 2^53.
+    raw.iter().map(|score| if high == low { 0 } else { (score - low) * MAX_SCORE / (high - low) }).collect()
 }

@@ -2,9 +2,9 @@
 
 use super::{Plugin, Rejection};
 use crate::node_info::NodeInfo;
-use crate::pod_info::PodInfo;
+use crate::pod_info::Template;
 
-pub(super) fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
+pub(super) fn filter(pod: &Template, node: &NodeInfo) -> Result<(), Rejection> {
     if pod.host_ports.is_empty() || node.with_host_ports == 0 {
         return Ok(());
     }
@@ -15,7 +15,7 @@ pub(super) fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
 }
 
 /// Whether two pods want the same port of a node.
-pub(super) fn conflict(pod: &PodInfo, other: &PodInfo) -> bool {
+pub(crate) fn conflict(pod: &Template, other: &Template) -> bool {
     let any = |ip: &str| ip == "0.0.0.0";
     other.host_ports.iter().any(|(protocol, ip, port)| {
         pod.host_ports.iter().any(|(p, i, n)| p == protocol && n == port && (i == ip || any(i) || any(ip)))

@@ -4,9 +4,9 @@ use object::scheduling::{Effect, Taint};
 
 use super::{Plugin, Rejection};
 use crate::node_info::NodeInfo;
-use crate::pod_info::PodInfo;
+use crate::pod_info::Template;
 
-pub(super) fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
+pub(super) fn filter(pod: &Template, node: &NodeInfo) -> Result<(), Rejection> {
     if !node.unschedulable {
         return Ok(());
     }

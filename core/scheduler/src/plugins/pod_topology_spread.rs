@@ -1,90 +1,89 @@
 //! PodTopologySpread: pods of a kind must (or should) be spread evenly over the values of a node label.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use object::scheduling::{Effect, untolerated};
-
-use super::{MAX_SCORE, Plugin, Rejection, node_affinity};
+use super::{MAX_SCORE, Plugin, Rejection};
 use crate::cache::Cache;
 use crate::node_info::NodeInfo;
-use crate::pod_info::{PodInfo, SpreadConstraint};
+use crate::pod_info::{SpreadConstraint, Template};
+use crate::tally::{Counted, Inclusion, TallyId, TallyKey};
+use crate::topology::{KeyId, NO_DOMAIN};
 
 const HOSTNAME: &str = "kubernetes.io/hostname";
 
-/// Matching pods by domain, for each hard constraint of the pod; and the soft constraints.
-#[derive(Clone, Default)]
+/// One constraint, and the tally of the pods that it counts.
+#[derive(Clone, Debug)]
+struct Counting {
+    tally: TallyId,
+    key: KeyId,
+    max_skew: i64,
+    min_domains: i64,
+    /// 1 if the pod itself counts.
+    own: i64,
+    by_node: bool,
+}
+
+/// The constraints of a pod.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Spread {
-    hard: Vec<Counted>,
-    soft: Vec<SpreadConstraint>,
+    hard: Vec<Counting>,
+    soft: Vec<Counting>,
     /// Nodes without one of the labels do not count; not so with constraints that nobody asked for.
     all_labels: bool,
 }
 
-#[derive(Clone)]
-struct Counted {
-    constraint: SpreadConstraint,
-    domains: BTreeMap<String, i64>,
-}
-
-/// Whether the policies of a constraint let a node count.
-fn included(constraint: &SpreadConstraint, pod: &PodInfo, node: &NodeInfo) -> bool {
-    let hard = [Effect::NoSchedule, Effect::NoExecute];
-    (!constraint.honors_affinity || node_affinity::wants(pod, node))
-        && (!constraint.honors_taints || untolerated(&node.taints, &pod.tolerations, &hard).is_none())
-}
-
-fn counts(constraint: &SpreadConstraint, pod: &PodInfo, other: &PodInfo) -> bool {
-    other.namespace == pod.namespace && !other.deleting && constraint.selector.matches(&other.labels)
-}
-
-fn count(constraint: &SpreadConstraint, pod: &PodInfo, node: &NodeInfo) -> i64 {
-    node.pods.values().filter(|other| counts(constraint, pod, other)).count() as i64
-}
-
 impl Spread {
-    /// Counts over the nodes that have the labels of all hard constraints. `defaults` are the constraints of a pod that has none.
-    pub fn of(pod: &PodInfo, defaults: &[SpreadConstraint], cache: &Cache) -> Self {
+    /// Finds the tallies. `defaults` are the constraints of a pod that has none; `system` says that nobody asked for them.
+    pub fn of(pod: &Template, defaults: &[SpreadConstraint], system: bool, cache: &mut Cache) -> Self {
         let all = if pod.spread.is_empty() { defaults } else { &pod.spread };
-        let (hard, soft): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|c| c.required);
-        let has_all = |node: &&NodeInfo| hard.iter().all(|c| node.labels.contains_key(&c.topology_key));
-        let counted = |constraint: &SpreadConstraint| {
-            let mut domains = BTreeMap::new();
-            for node in cache.nodes().filter(has_all).filter(|node| included(constraint, pod, node)) {
-                let Some(value) = node.labels.get(&constraint.topology_key) else { continue };
-                *domains.entry(value.clone()).or_default() += count(constraint, pod, node);
-            }
-            Counted { constraint: constraint.clone(), domains }
-        };
-        Spread { hard: hard.iter().map(counted).collect(), soft, all_labels: !pod.spread.is_empty() }
-    }
-
-    /// A pod comes to a node (1) or leaves it (-1).
-    pub fn count(&mut self, pod: &PodInfo, other: &PodInfo, node: &NodeInfo, sign: i64) {
-        if !self.hard.iter().all(|c| node.labels.contains_key(&c.constraint.topology_key)) {
-            return;
+        if all.is_empty() {
+            return Spread::default();
         }
-        for Counted { constraint, domains } in &mut self.hard {
-            let domain = node.labels.get(&constraint.topology_key).and_then(|value| domains.get_mut(value));
-            if let Some(domain) = domain
-                && counts(constraint, pod, other)
-                && included(constraint, pod, node)
-            {
-                *domain += sign;
-            }
+        let all_labels = !(pod.spread.is_empty() && system);
+        let mut spread = Spread { all_labels, ..Spread::default() };
+        for constraint in all {
+            let together = all.iter().filter(|other| other.required == constraint.required);
+            let keys: Vec<String> = together.map(|c| c.topology_key.clone()).collect();
+            let by_node = !constraint.required && constraint.topology_key == HOSTNAME;
+            let inclusion = Inclusion {
+                keys: if constraint.required || all_labels { keys } else { Vec::new() },
+                wanted: constraint.honors_affinity.then(|| (pod.node_selector.clone(), pod.required_nodes.clone())),
+                tolerations: constraint.honors_taints.then(|| pod.tolerations.clone()),
+            };
+            let (tallies, world) = cache.counting();
+            let key = tallies.key(&constraint.topology_key, world);
+            let tally = TallyKey {
+                counted: Counted::Alike(pod.namespace.to_string(), constraint.selector.clone()),
+                topology: key,
+                inclusion: (!by_node).then_some(inclusion),
+            };
+            let counting = Counting {
+                tally: tallies.ask(tally, world),
+                key,
+                max_skew: constraint.max_skew,
+                min_domains: constraint.min_domains.unwrap_or(1),
+                own: i64::from(constraint.selector.matches(&pod.labels)),
+                by_node,
+            };
+            if constraint.required { &mut spread.hard } else { &mut spread.soft }.push(counting);
         }
+        spread
     }
 
     /// Rules out nodes whose domain is too full already.
-    pub fn filter(&self, pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
-        for Counted { constraint, domains } in &self.hard {
-            let Some(value) = node.labels.get(&constraint.topology_key) else {
+    pub fn filter(&self, cache: &Cache, node: &NodeInfo) -> Result<(), Rejection> {
+        for constraint in &self.hard {
+            let domain = cache.tallies.topologies.domain(constraint.key, node.slot);
+            if domain == NO_DOMAIN {
                 let reason = "node(s) didn't match pod topology spread constraints (missing required label)";
                 return Err(Rejection::unresolvable(Plugin::PodTopologySpread, reason));
+            }
+            let Some(tally) = cache.tallies.get(constraint.tally) else { continue };
+            let emptiest = match tally.emptiest() {
+                _ if i64::from(tally.domains()) < constraint.min_domains => 0,
+                Some(emptiest) => i64::from(emptiest),
+                // Nowhere would a pod count.
+                None => continue,
             };
-            let too_few = constraint.min_domains.is_some_and(|min| (domains.len() as i64) < min);
-            let emptiest = if too_few { 0 } else { domains.values().copied().min().unwrap_or(0) };
-            let here = domains.get(value).copied().unwrap_or(0) + i64::from(constraint.selector.matches(&pod.labels));
-            if here - emptiest > constraint.max_skew {
+            if i64::from(tally.count(domain)) + constraint.own - emptiest > constraint.max_skew {
                 return Err(Rejection::new(Plugin::PodTopologySpread, "node(s) didn't match pod topology spread constraints"));
             }
         }
@@ -96,53 +95,60 @@ impl Spread {
         !self.soft.is_empty()
     }
 
-    /// Emptier domains are better; a domain weighs more where there are many.
-    pub fn scores(&self, pod: &PodInfo, nodes: &[&NodeInfo], cache: &Cache) -> Vec<i64> {
-        let mut raw: Vec<Option<i64>> = nodes.iter().map(|node| self.labelled(node).then_some(0)).collect();
+    /// How full each node's domains are; a domain weighs more where there are many. `None` for nodes that do not count.
+    pub fn raw(&self, cache: &Cache, nodes: &[u32]) -> Vec<Option<i64>> {
+        let topologies = &cache.tallies.topologies;
+        let labelled = |slot: u32| !self.all_labels || self.soft.iter().all(|c| topologies.domain(c.key, slot) != NO_DOMAIN);
+        let mut sums: Vec<Option<i64>> = nodes.iter().map(|slot| labelled(*slot).then_some(0)).collect();
         for constraint in &self.soft {
-            let domains = self.domains(constraint, pod, nodes, cache);
-            let by_node = constraint.topology_key == HOSTNAME;
-            let size = if by_node { raw.iter().flatten().count() } else { domains.len() };
-            let weight = ln(size as u64 + 2);
-            for (node, sum) in nodes.iter().zip(&mut raw) {
-                let (Some(sum), Some(value)) = (sum.as_mut(), node.labels.get(&constraint.topology_key)) else { continue };
-                let here = if by_node { count(constraint, pod, node) } else { domains.get(value).copied().unwrap_or(0) };
-                *sum += here * weight + (constraint.max_skew - 1) * UNIT;
+            let Some(tally) = cache.tallies.get(constraint.tally) else { continue };
+            let domains = topologies.of(constraint.key);
+            let domain = |slot: u32| domains.get(slot as usize).copied().filter(|domain| *domain != NO_DOMAIN);
+            let size = if constraint.by_node {
+                sums.iter().flatten().count() as u64
+            } else {
+                let known = nodes.iter().zip(&sums).filter(|(_, sum)| sum.is_some()).filter_map(|(slot, _)| domain(*slot));
+                distinct(known)
+            };
+            let weight = ln(size + 2);
+            for (slot, sum) in nodes.iter().zip(&mut sums) {
+                let (Some(sum), Some(domain)) = (sum.as_mut(), domain(*slot)) else { continue };
+                *sum += i64::from(tally.count(domain)) * weight + (constraint.max_skew - 1) * UNIT;
             }
         }
-        let whole = |sum: i64| (sum + UNIT / 2) / UNIT;
-        let raw: Vec<Option<i64>> = raw.into_iter().map(|sum| sum.map(whole)).collect();
-        let (low, high) = (raw.iter().flatten().min().copied().unwrap_or(0), raw.iter().flatten().max().copied().unwrap_or(0));
-        let score = |full: i64| if high == 0 { MAX_SCORE } else { MAX_SCORE * (high + low - full) / high };
-        raw.into_iter().map(|full| full.map_or(0, score)).collect()
+        sums.into_iter().map(|sum| sum.map(|sum| (sum + UNIT / 2) / UNIT)).collect()
     }
+}
 
-    fn labelled(&self, node: &NodeInfo) -> bool {
-        !self.all_labels || self.soft.iter().all(|c| node.labels.contains_key(&c.topology_key))
+/// How many different numbers there are.
+fn distinct(numbers: impl Iterator<Item = u32>) -> u64 {
+    let (mut seen, mut count): (Vec<u64>, u64) = (Vec::new(), 0);
+    for number in numbers {
+        let (word, bit) = (number as usize / 64, 1u64 << (number % 64));
+        if seen.len() <= word {
+            seen.resize(word + 1, 0);
+        }
+        if let Some(word) = seen.get_mut(word)
+            && *word & bit == 0
+        {
+            *word |= bit;
+            count += 1;
+        }
     }
+    count
+}
 
-    /// Matching pods in each domain that has a candidate.
-    fn domains(&self, constraint: &SpreadConstraint, pod: &PodInfo, nodes: &[&NodeInfo], cache: &Cache) -> BTreeMap<String, i64> {
-        if constraint.topology_key == HOSTNAME {
-            return BTreeMap::new();
-        }
-        let value = |node: &NodeInfo| node.labels.get(&constraint.topology_key).cloned();
-        let candidates: BTreeSet<String> =
-            nodes.iter().filter(|node| self.labelled(node)).filter_map(|node| value(node)).collect();
-        let mut domains: BTreeMap<String, i64> = object::order::map(candidates.into_iter().map(|value| (value, 0)));
-        for node in cache.nodes().filter(|node| self.labelled(node) && included(constraint, pod, node)) {
-            if let Some(sum) = node.labels.get(&constraint.topology_key).and_then(|value| domains.get_mut(value)) {
-                *sum += count(constraint, pod, node);
-            }
-        }
-        domains
-    }
+/// Emptier domains are better: from 100 down.
+pub(super) fn normalized(raw: &[Option<i64>]) -> Vec<i64> {
+    let (low, high) = (raw.iter().flatten().min().copied().unwrap_or(0), raw.iter().flatten().max().copied().unwrap_or(0));
+    let score = |full: i64| if high == 0 { MAX_SCORE } else { MAX_SCORE * (high + low - full) / high };
+    raw.iter().map(|full| full.map_or(0, score)).collect()
 }
 
 /// One, in the fixed-point numbers of [`ln`].
 const UNIT: i64 = 1 << 16;
 
-/// The natural logarithm in fixed point: floating point would not give the same bits everywhere.
+/// The natural logarithm in fixed point: a library's would not give the same bits everywhere.
 fn ln(number: u64) -> i64 {
     const LN_2: u64 = 45_426;
     let whole = u64::from(number.max(1).ilog2());
@@ -169,5 +175,10 @@ mod tests {
             let found = ln(number) * 1000 / UNIT;
             assert!((found - thousandths).abs() <= 1, "{number}: {found}");
         }
+    }
+
+    #[test]
+    fn different_numbers_are_counted_once() {
+        assert_eq!(distinct([3, 70, 3, 0, 70].into_iter()), 3);
     }
 }

@@ -10,7 +10,7 @@ use store::{Key, Store, View};
 
 use super::{Plugin, Rejection};
 use crate::node_info::NodeInfo;
-use crate::pod_info::PodInfo;
+use crate::pod_info::Template;
 
 /// What a claim says.
 struct Claim {
@@ -36,7 +36,7 @@ impl View for Reach {
 }
 
 /// The volumes of one pod.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Volumes {
     reach: Vec<NodeSelector>,
     missing: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Volumes {
 
 impl Volumes {
     /// Looks the pod's claims up; an error is why no node will do.
-    pub fn of(pod: &PodInfo, store: &Store) -> Result<Self, String> {
+    pub fn of(pod: &Template, store: &Store) -> Result<Self, String> {
         let mut found = Volumes::default();
         let (claims, volumes) = (GroupResource::new("", "persistentvolumeclaims"), GroupResource::new("", "persistentvolumes"));
         for (name, ephemeral) in &pod.claims {

@@ -1,0 +1,134 @@
+//! Queueing hints: which changes in the cluster can make a node fit a pod that a plugin ruled out. A pod is tried again for these
+//! and for no others.
+
+use super::{Plugin, node_affinity, node_ports, node_resources, node_unschedulable, taint_toleration};
+use crate::cache::Cache;
+use crate::config::Profile;
+use crate::node_info::{NodeChange, NodeInfo};
+use crate::pod_info::{PodInfo, Template};
+
+/// A change in the cluster that may help waiting pods.
+#[derive(Clone, Copy)]
+pub(crate) enum Change<'a> {
+    /// A node came, or what is said of it is new.
+    Node(&'a NodeInfo, NodeChange),
+    /// A pod left its node.
+    PodLeft(&'a PodInfo),
+    /// A pod needs less of its node than it did: the first was, the second is.
+    PodShrank(&'a PodInfo, &'a PodInfo),
+    /// A pod got a node, which others may want to be near.
+    PodPlaced(&'a PodInfo),
+    /// A pod that has a node had the labels of the first and has those of the second.
+    PodRelabelled(&'a PodInfo, &'a PodInfo),
+    /// A pod that has a node is to go.
+    PodLeaves(&'a PodInfo),
+    /// The waiting pod was the first and is the second.
+    Own(&'a PodInfo, &'a PodInfo),
+    /// The labels of a namespace changed.
+    Namespace,
+    /// A claim, a volume or what they are made from came or changed.
+    Volume,
+}
+
+impl Change<'_> {
+    /// The plugins that can have anything to say to it.
+    pub fn concerns(self) -> &'static [Plugin] {
+        match self {
+            Change::Node(..) => &Plugin::ALL,
+            Change::PodLeft(_) => {
+                &[Plugin::NodePorts, Plugin::NodeResourcesFit, Plugin::PodTopologySpread, Plugin::InterPodAffinity]
+            }
+            Change::PodShrank(..) => &[Plugin::NodeResourcesFit],
+            Change::PodPlaced(_) | Change::PodRelabelled(..) => &[Plugin::PodTopologySpread, Plugin::InterPodAffinity],
+            Change::PodLeaves(_) => &[Plugin::PodTopologySpread],
+            Change::Own(..) => &Plugin::ALL,
+            Change::Namespace => &[Plugin::InterPodAffinity],
+            Change::Volume => &[Plugin::VolumeBinding],
+        }
+    }
+
+    /// Whether it can make a node fit `pod` that `plugin` ruled out.
+    pub fn helps(self, plugin: Plugin, pod: &Template, profile: &Profile, cache: &Cache) -> bool {
+        match (self, plugin) {
+            (Change::Node(node, change), _) => node_helps(plugin, pod, (node, change), profile, cache),
+            (Change::PodLeft(other), Plugin::NodePorts) => node_ports::conflict(pod, other),
+            (Change::PodLeft(_), Plugin::NodeResourcesFit) => true,
+            (Change::PodShrank(before, after), Plugin::NodeResourcesFit) => {
+                let amount = |of: &PodInfo, name: &str| of.requests.get(name).copied().unwrap_or(0);
+                pod.requests.keys().any(|name| amount(after, name) < amount(before, name))
+            }
+            (Change::PodLeft(other) | Change::PodPlaced(other) | Change::PodLeaves(other), Plugin::PodTopologySpread) => {
+                counts(pod, other)
+            }
+            (Change::Own(before, after), Plugin::NodeResourcesFit) => {
+                after.requests.len() < before.requests.len()
+                    || after.requests.iter().any(|(name, amount)| before.requests.get(name).is_some_and(|had| had > amount))
+            }
+            (Change::Own(before, after), Plugin::TaintToleration | Plugin::NodeUnschedulable) => {
+                before.tolerations != after.tolerations
+            }
+            (Change::Own(before, after), Plugin::NodeAffinity) => {
+                before.node_selector != after.node_selector || before.required_nodes != after.required_nodes
+            }
+            (Change::Own(before, after), Plugin::PodTopologySpread | Plugin::InterPodAffinity) => before.labels != after.labels,
+            (Change::PodRelabelled(before, after), Plugin::PodTopologySpread) => pod.spread.iter().any(|c| {
+                before.namespace == pod.namespace && c.selector.matches(&before.labels) != c.selector.matches(&after.labels)
+            }),
+            (Change::PodPlaced(other), Plugin::InterPodAffinity) => wanted(pod, other, cache),
+            (Change::PodLeft(other), Plugin::InterPodAffinity) => unwanted(pod, other, cache),
+            (Change::PodRelabelled(before, after), Plugin::InterPodAffinity) => {
+                (wanted(pod, after, cache) && !wanted(pod, before, cache))
+                    || (unwanted(pod, before, cache) && !unwanted(pod, after, cache))
+            }
+            (Change::Namespace, Plugin::InterPodAffinity) => true,
+            (Change::Volume, Plugin::VolumeBinding) => true,
+            _ => false,
+        }
+    }
+}
+
+fn node_helps(plugin: Plugin, pod: &Template, (node, change): (&NodeInfo, NodeChange), profile: &Profile, cache: &Cache) -> bool {
+    match plugin {
+        Plugin::NodeUnschedulable => (change.added || change.taints) && node_unschedulable::filter(pod, node).is_ok(),
+        Plugin::TaintToleration => (change.added || change.taints) && taint_toleration::filter(pod, node).is_ok(),
+        Plugin::NodeAffinity => (change.added || change.labels) && node_affinity::filter(pod, node, profile).is_ok(),
+        Plugin::NodeName => change.added,
+        Plugin::NodePorts => change.added,
+        Plugin::NodeResourcesFit => {
+            let requests: Vec<_> = pod.requests.iter().filter_map(|(n, a)| Some((cache.resources.find(n)?, *a))).collect();
+            let known = requests.len() == pod.requests.len();
+            (change.added || change.allocatable)
+                && known
+                && node_resources::could_hold(&node_resources::asked(&requests, profile, &cache.resources), node)
+        }
+        Plugin::PodTopologySpread => {
+            let labelled = pod.spread.iter().all(|c| node.labels.contains_key(&c.topology_key));
+            // A node that has lost a label takes a domain away that was too empty.
+            (change.added && labelled) || change.labels || (change.taints && pod.spread.iter().any(|c| c.honors_taints))
+        }
+        Plugin::InterPodAffinity => {
+            let terms = || pod.affinity.iter().chain(&pod.anti_affinity);
+            let keyed = terms().any(|term| node.labels.contains_key(&term.topology_key));
+            (change.added || change.labels) && (keyed || !pod.anti_affinity.is_empty() || pod.affinity.is_empty())
+        }
+        Plugin::VolumeBinding => change.added || change.labels,
+    }
+}
+
+/// Whether a constraint of `pod` counts `other`.
+fn counts(pod: &Template, other: &Template) -> bool {
+    other.namespace == pod.namespace && pod.spread.iter().any(|c| c.selector.matches(&other.labels))
+}
+
+/// Whether `pod` must be near such as `other`.
+fn wanted(pod: &Template, other: &Template, cache: &Cache) -> bool {
+    let there = cache.namespace(&other.namespace);
+    !pod.affinity.is_empty() && pod.affinity.iter().all(|term| term.group.selects(other, there))
+}
+
+/// Whether one of the two keeps the other away.
+fn unwanted(pod: &Template, other: &Template, cache: &Cache) -> bool {
+    let (home, there) = (cache.namespace(&pod.namespace), cache.namespace(&other.namespace));
+    pod.anti_affinity.iter().any(|term| term.group.selects(other, there))
+        || other.anti_affinity.iter().any(|term| term.group.selects(pod, home))
+}
