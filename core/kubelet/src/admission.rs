@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::io::Config;
 use crate::node_state::NodeState;
-use crate::pod::{Pod, Quantities};
+use crate::pod::{ContainerPort, Pod, Quantities};
 
 /// Why a pod is refused: `status.reason` and the text of its event. `status.message` puts `Pod was rejected: ` before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,16 +32,21 @@ fn integers(amounts: &Quantities) -> ResourceList {
 
 /// Refuses what does not fit beside `others`.
 pub(crate) fn admit<'a>(
-    wanted: &ResourceList,
     pod: &Pod,
-    others: impl Iterator<Item = &'a ResourceList>,
+    others: impl Iterator<Item = (&'a Pod, &'a ResourceList)>,
     config: &Config,
     node: &NodeState,
 ) -> Result<(), Rejection> {
     let mut used = ResourceList::new();
+    let mut ports_taken = false;
     let mut count = 0i64;
-    for (name, amount) in others.inspect(|_| count += 1).flatten() {
-        *used.entry(name.clone()).or_default() += amount;
+    let wanted_ports: Vec<&ContainerPort> = host_ports(pod).collect();
+    for (other, requests) in others {
+        count += 1;
+        ports_taken |= !wanted_ports.is_empty() && host_ports(other).any(|taken| wanted_ports.iter().any(|p| p.collides(taken)));
+        for (name, amount) in requests {
+            *used.entry(name.clone()).or_default() += amount;
+        }
     }
     let has = integers(&config.allocatable);
     if let Some(pods) = has.get("pods")
@@ -49,18 +54,32 @@ pub(crate) fn admit<'a>(
     {
         return Err(too_little("pods", 1, count, *pods));
     }
-    for (name, wanted) in wanted {
+    for (name, wanted) in &requests(pod) {
+        // Resources that somebody else counts on this node are not the kubelet's to refuse.
+        if name.contains('/') && !has.contains_key(name) {
+            continue;
+        }
         let (taken, has) = (used.get(name).copied().unwrap_or(0), has.get(name).copied().unwrap_or(0));
         if *wanted > 0 && taken.saturating_add(*wanted) > has {
             return Err(too_little(name, *wanted, taken, has));
         }
     }
+    if ports_taken {
+        return Err(predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports"));
+    }
     placement(pod, config, node)
 }
 
+fn host_ports(pod: &Pod) -> impl Iterator<Item = &ContainerPort> {
+    let sidecars = pod.spec.init_containers.iter().filter(|c| c.is_sidecar());
+    pod.spec.containers.iter().chain(sidecars).flat_map(|c| &c.ports).filter(|port| port.host_port > 0)
+}
+
+fn predicate(name: &str, why: &str) -> Rejection {
+    Rejection { reason: name.to_owned(), message: format!("Predicate {name} failed: {why}") }
+}
+
 fn placement(pod: &Pod, config: &Config, node: &NodeState) -> Result<(), Rejection> {
-    let predicate =
-        |name: &str, why: &str| Rejection { reason: name.to_owned(), message: format!("Predicate {name} failed: {why}") };
     let fields = NodeFields { name: &config.node_name, labels: &node.labels };
     let selected = pod.spec.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value));
     let wanted = NodeSelector::required_of(&pod.spec.affinity).is_none_or(|selector| selector.matches(fields));

@@ -8,7 +8,7 @@ use object::{Quantity, Time};
 use serde_json::Value;
 
 use crate::backoff::{BackOff, Bounds, go_duration};
-use crate::env::{Resolver, Unresolved, environment, expand, expand_all};
+use crate::env::{Resolver, Unresolved, environment, expand_all, expand_strictly};
 use crate::io::{
     ContainerId, Exit, FoundContainer, Hook, Mount, Output, ProbeKind, ProbeResult, PullError, PulledImage, StartContainer,
     StartError, StartFailure, StartedContainer,
@@ -31,6 +31,24 @@ pub(crate) enum Role {
     Sidecar,
     /// A main container.
     Main,
+    /// Added to the running pod by people; runs once, and the pod does not depend on it.
+    Ephemeral,
+}
+
+impl Role {
+    /// The field of the pod's spec that these containers stand in.
+    pub fn field(self) -> &'static str {
+        match self {
+            Role::Init | Role::Sidecar => "initContainers",
+            Role::Main => "containers",
+            Role::Ephemeral => "ephemeralContainers",
+        }
+    }
+
+    /// Whether it stands in `initContainers`.
+    pub fn is_init(self) -> bool {
+        matches!(self, Role::Init | Role::Sidecar)
+    }
 }
 
 /// Where a container stands.
@@ -127,8 +145,6 @@ pub(crate) struct Terminated {
 pub(crate) struct ContainerWorker {
     /// What it is.
     pub role: Role,
-    /// Its place in `initContainers` or `containers`.
-    index: usize,
     /// Its name.
     pub name: Arc<str>,
     /// Counts its runs from 0.
@@ -153,10 +169,9 @@ pub(crate) struct Surroundings<'a> {
 
 impl ContainerWorker {
     /// A container that has never run.
-    pub fn new(role: Role, index: usize, spec: &Container) -> Self {
+    pub fn new(role: Role, spec: &Container) -> Self {
         ContainerWorker {
             role,
-            index,
             name: spec.name.clone(),
             attempt: 0,
             state: State::Idle,
@@ -170,14 +185,17 @@ impl ContainerWorker {
 
     /// The container's part of the pod's spec.
     pub fn spec<'a>(&self, pod: &'a Pod) -> Option<&'a Container> {
-        let list = if self.role == Role::Main { &pod.spec.containers } else { &pod.spec.init_containers };
-        list.get(self.index)
+        let list = match self.role {
+            Role::Init | Role::Sidecar => &pod.spec.init_containers,
+            Role::Main => &pod.spec.containers,
+            Role::Ephemeral => &pod.spec.ephemeral_containers,
+        };
+        list.iter().find(|c| c.name == self.name)
     }
 
     /// `spec.containers{name}`, for events.
     pub fn field_path(&self) -> String {
-        let list = if self.role == Role::Main { "containers" } else { "initContainers" };
-        format!("spec.{list}{{{}}}", self.name)
+        format!("spec.{}{{{}}}", self.role.field(), self.name)
     }
 
     /// The current run.
@@ -221,6 +239,11 @@ impl ContainerWorker {
             State::Ended(exit) | State::CrashLoop { exit, .. } => Some(exit),
             _ => None,
         }
+    }
+
+    /// Whether it has ended with an exit after which it is not started again.
+    pub fn is_over(&self, pod: &Pod) -> bool {
+        self.ended().is_some_and(|exit| self.spec(pod).is_none_or(|spec| !spec.runs_again(&pod.spec, exit.exit_code)))
     }
 
     /// Brings the container to run: called whenever it should and does not.
@@ -388,12 +411,18 @@ impl ContainerWorker {
         let spec = self.spec(pod).ok_or(Unresolved::Wait)?;
         let env = environment(&Resolver { config: cx.config, node: cx.node, pod, ips: around.ips }, spec)?;
         let lookup = |name: &str| env.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-        let mounts = spec.volume_mounts.iter().map(|mount| Mount {
-            volume: mount.name.clone(),
-            path: mount.mount_path.clone(),
-            read_only: mount.read_only,
-            sub_path: if mount.sub_path_expr.is_empty() { mount.sub_path.clone() } else { expand(&mount.sub_path_expr, lookup) },
-        });
+        let mut mounts = Vec::with_capacity(spec.volume_mounts.len());
+        for mount in &spec.volume_mounts {
+            mounts.push(Mount {
+                volume: mount.name.clone(),
+                path: mount.mount_path.clone(),
+                read_only: mount.read_only,
+                sub_path: match mount.sub_path_expr.as_str() {
+                    "" => mount.sub_path.clone(),
+                    expression => expand_strictly(expression, lookup).map_err(Unresolved::Missing)?,
+                },
+            });
+        }
         let amount = |list: &crate::pod::Quantities, name: &str| list.get(name).cloned();
         Ok(StartContainer {
             id: self.id(pod),
@@ -403,7 +432,7 @@ impl ContainerWorker {
             command: expand_all(&spec.command, &env),
             args: expand_all(&spec.args, &env),
             working_dir: spec.working_dir.clone(),
-            mounts: mounts.collect(),
+            mounts,
             cpu_request_milli: amount(&spec.resources.requests, "cpu").map_or(0, |q| q.milli_value()),
             cpu_limit_milli: amount(&spec.resources.limits, "cpu").map(|q| q.milli_value()).filter(|milli| *milli > 0),
             memory_limit: amount(&spec.resources.limits, "memory").map(|q: Quantity| q.value()).filter(|bytes| *bytes > 0),

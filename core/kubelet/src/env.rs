@@ -89,6 +89,17 @@ pub(crate) fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -
     out
 }
 
+/// A path with `$(VAR)` replaced, all of which must exist.
+pub(crate) fn expand_strictly<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> Result<String, String> {
+    let missing = std::cell::Cell::new(false);
+    let out = expand(text, |name| {
+        let value = lookup(name);
+        missing.set(missing.get() || value.is_none());
+        value
+    });
+    if missing.get() { Err(format!("missing value for {text:?}")) } else { Ok(out) }
+}
+
 /// `command` or `args` with the environment's variables replaced.
 pub(crate) fn expand_all(texts: &[String], env: &[(String, String)]) -> Vec<String> {
     texts.iter().map(|text| expand(text, |name| env.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str()))).collect()
@@ -100,7 +111,7 @@ pub(crate) fn references(pod: &Pod) -> BTreeSet<Reference> {
     let mut add = |kind, name: &str| {
         out.insert(Reference { kind, namespace: pod.namespace.clone(), name: name.to_owned() });
     };
-    for container in pod.spec.init_containers.iter().chain(&pod.spec.containers) {
+    for container in pod.containers() {
         for source in &container.env_from {
             source.config_map_ref.iter().for_each(|r| add(DataKind::ConfigMap, &r.name));
             source.secret_ref.iter().for_each(|r| add(DataKind::Secret, &r.name));
@@ -183,11 +194,10 @@ impl Resolver<'_> {
     /// The text of a `resourceFieldRef`: the amount in units of the divisor, rounded up. A limit that is not set is what the
     /// node has.
     pub fn resource(&self, wanted: &ResourceFieldRef, own: Option<&Container>) -> Result<String, Unresolved> {
-        let spec = &self.pod.spec;
         let container = if wanted.container_name.is_empty() {
             own
         } else {
-            spec.init_containers.iter().chain(&spec.containers).find(|c| *c.name == *wanted.container_name)
+            self.pod.containers().find(|c| *c.name == *wanted.container_name)
         };
         let Some(container) = container else {
             return Err(Unresolved::Missing(format!("container {} not found", wanted.container_name)));

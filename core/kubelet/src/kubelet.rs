@@ -160,14 +160,14 @@ impl Kubelet {
         let uid = pod.uid.clone();
         self.dirty.insert(uid.clone());
         if let Some(worker) = self.pods.get_mut(&uid) {
-            worker.update(pod);
+            let mut cx = Context { now, config: &self.config, node: &mut self.node, out: &mut self.out };
+            worker.update(pod, &mut cx);
             return;
         }
         let found = self.found.remove(&uid);
         let new = found.is_none() && pod.deletion.is_none() && !pod.is_terminal() && pod.status.start_time.is_none();
-        let others = self.pods.values().filter(|w| w.holds_resources()).map(|w| &w.requests);
-        let rejection =
-            if new { admission::admit(&admission::requests(&pod), &pod, others, &self.config, &self.node).err() } else { None };
+        let others = self.pods.values().filter(|w| w.holds_resources()).map(|w| (&*w.pod, &w.requests));
+        let rejection = if new { admission::admit(&pod, others, &self.config, &self.node).err() } else { None };
         let mut cx = Context { now, config: &self.config, node: &mut self.node, out: &mut self.out };
         let mut worker = Worker::new(pod, rejection, &mut cx);
         if let Some(found) = found {

@@ -69,6 +69,11 @@ impl Pod {
         })
     }
 
+    /// All containers: init, main and ephemeral ones.
+    pub fn containers(&self) -> impl Iterator<Item = &Container> {
+        self.spec.init_containers.iter().chain(&self.spec.containers).chain(&self.spec.ephemeral_containers)
+    }
+
     /// Whether the API says that this pod has ended (`Succeeded` or `Failed`).
     pub fn is_terminal(&self) -> bool {
         matches!(self.status.phase.as_str(), "Succeeded" | "Failed")
@@ -85,6 +90,8 @@ pub struct PodSpec {
     pub init_containers: Vec<Container>,
     /// The main containers.
     pub containers: Vec<Container>,
+    /// Containers that people added to the running pod to look into it.
+    pub ephemeral_containers: Vec<Container>,
     /// Volumes that containers may mount.
     pub volumes: Vec<Volume>,
     /// When a main container is started again.
@@ -192,8 +199,10 @@ pub struct Container {
     pub termination_message_policy: String,
     /// When to pull.
     pub image_pull_policy: PullPolicy,
-    /// `Always` makes an init container a sidecar.
+    /// `Always` makes an init container a sidecar; otherwise it stands above the pod's.
     pub restart_policy: Option<RestartPolicy>,
+    /// Exits after which it is started again whatever the policies say.
+    pub restart_policy_rules: Vec<RestartRule>,
     /// `securityContext`, for the runtime.
     pub security_context: Value,
     /// Whether a terminal is asked for.
@@ -206,6 +215,47 @@ impl Container {
     /// Whether this init container is a sidecar: one that keeps running beside the main containers.
     pub fn is_sidecar(&self) -> bool {
         self.restart_policy == Some(RestartPolicy::Always)
+    }
+
+    /// Whether it is started again after this exit code: its rules come first, then its own policy, then the pod's.
+    pub fn runs_again(&self, pod: &PodSpec, exit_code: i32) -> bool {
+        if self.restart_policy_rules.iter().any(|rule| rule.matches(exit_code)) {
+            return true;
+        }
+        match self.restart_policy.unwrap_or(pod.restart_policy) {
+            RestartPolicy::Always => true,
+            RestartPolicy::OnFailure => exit_code != 0,
+            RestartPolicy::Never => false,
+        }
+    }
+}
+
+/// One of `restartPolicyRules`; its action is always `Restart`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RestartRule {
+    /// Which exit codes it is about.
+    pub exit_codes: ExitCodes,
+}
+
+/// A set of exit codes, or its complement.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ExitCodes {
+    /// `In` or `NotIn`.
+    pub operator: String,
+    /// The codes.
+    pub values: Vec<i32>,
+}
+
+impl RestartRule {
+    fn matches(&self, exit_code: i32) -> bool {
+        let listed = self.exit_codes.values.contains(&exit_code);
+        match self.exit_codes.operator.as_str() {
+            "In" => listed,
+            "NotIn" => !listed,
+            _ => false,
+        }
     }
 }
 
@@ -316,6 +366,16 @@ pub struct ContainerPort {
     /// Address on the node.
     #[serde(rename = "hostIP")]
     pub host_ip: String,
+}
+
+impl ContainerPort {
+    /// Whether two ports cannot be open on one node together: the same number and protocol on a common address.
+    pub fn collides(&self, other: &ContainerPort) -> bool {
+        let is_any = |ip: &str| ip.is_empty() || ip == "0.0.0.0";
+        let protocol = |port: &ContainerPort| if port.protocol.is_empty() { "TCP".to_owned() } else { port.protocol.clone() };
+        let same_address = is_any(&self.host_ip) || is_any(&other.host_ip) || self.host_ip == other.host_ip;
+        self.host_port == other.host_port && same_address && protocol(self) == protocol(other)
+    }
 }
 
 /// Requests and limits of a container.
@@ -636,6 +696,8 @@ pub struct ApiStatus {
     pub container_statuses: Vec<ApiContainerStatus>,
     /// Init containers.
     pub init_container_statuses: Vec<ApiContainerStatus>,
+    /// Ephemeral containers.
+    pub ephemeral_container_statuses: Vec<ApiContainerStatus>,
     /// The class the API server gave it.
     pub qos_class: String,
 }

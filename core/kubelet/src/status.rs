@@ -6,7 +6,7 @@ use object::{Time, Value, json};
 
 use crate::container::{Activity, ContainerWorker, Role, State, Terminated, full_name};
 use crate::io::Config;
-use crate::pod::{Pod, RestartPolicy};
+use crate::pod::Pod;
 
 /// What the status is computed from.
 pub(crate) struct Facts<'a> {
@@ -38,33 +38,31 @@ pub(crate) fn phase(facts: &Facts<'_>) -> &'static str {
     if facts.failed.is_some() {
         return "Failed";
     }
-    let policy = facts.pod.spec.restart_policy;
     if !facts.initialized {
         // An init container that failed for good takes the pod with it.
-        let failed = facts.containers.iter().filter(|c| c.role == Role::Init).filter_map(ContainerWorker::ended);
-        let dead = policy == RestartPolicy::Never && failed.into_iter().any(|exit| exit.exit_code != 0);
+        let failed = |c: &ContainerWorker| c.ended().is_some_and(|exit| exit.exit_code != 0) && c.is_over(facts.pod);
+        let dead = facts.containers.iter().any(|c| c.role == Role::Init && failed(c));
         return if dead { "Failed" } else { "Pending" };
     }
-    let (mut running, mut waiting, mut stopped, mut succeeded) = (0, 0, 0, 0);
+    // Those that will run again count as running: the pod lives on.
+    let (mut running, mut waiting, mut failed) = (0, 0, 0);
     for container in facts.containers.iter().filter(|c| c.role == Role::Main) {
         if container.is_running() {
             running += 1;
         } else if let Some(exit) = container.ended() {
-            stopped += 1;
-            succeeded += u32::from(exit.exit_code == 0);
+            running += u32::from(!container.is_over(facts.pod));
+            failed += u32::from(exit.exit_code != 0);
         } else if container.last.is_some() {
-            stopped += 1;
+            running += 1;
         } else {
             waiting += 1;
         }
     }
-    match policy {
-        _ if waiting > 0 => "Pending",
-        _ if running > 0 => "Running",
-        RestartPolicy::Always => "Running",
-        _ if stopped == succeeded => "Succeeded",
-        RestartPolicy::Never => "Failed",
-        RestartPolicy::OnFailure => "Running",
+    match () {
+        () if waiting > 0 => "Pending",
+        () if running > 0 => "Running",
+        () if failed > 0 => "Failed",
+        () => "Succeeded",
     }
 }
 
@@ -78,9 +76,9 @@ pub(crate) fn conditions(facts: &Facts<'_>, phase: &str, before: &[Condition], n
     let incomplete = names(&|c| match c.role {
         Role::Init => c.ended().is_none_or(|exit| exit.exit_code != 0),
         Role::Sidecar => !c.is_started(),
-        Role::Main => false,
+        Role::Main | Role::Ephemeral => false,
     });
-    let unready = names(&|c| c.role != Role::Init && !c.is_ready());
+    let unready = names(&|c| matches!(c.role, Role::Sidecar | Role::Main) && !c.is_ready());
     let mut list = Vec::with_capacity(5);
     list.push(("PodReadyToStartContainers", facts.has_sandbox && !ended, "", String::new()));
     list.push(match () {
@@ -139,8 +137,8 @@ pub(crate) fn status(facts: &Facts<'_>, phase: &str, conditions: &[Condition]) -
             "lastTransitionTime": c.last_transition_time.map(Time::rfc3339),
         })
     }));
-    let containers = |main: bool| -> Vec<Value> {
-        facts.containers.iter().filter(|c| (c.role == Role::Main) == main).map(|c| container_json(facts, c)).collect()
+    let containers = |field: &str| -> Vec<Value> {
+        facts.containers.iter().filter(|c| c.role.field() == field).map(|c| container_json(facts, c)).collect()
     };
     let mut status = json!({
         "observedGeneration": generation,
@@ -169,9 +167,12 @@ pub(crate) fn status(facts: &Facts<'_>, phase: &str, conditions: &[Condition]) -
         status["podIPs"] = replaced(facts.ips);
     }
     if !facts.pod.spec.init_containers.is_empty() {
-        status["initContainerStatuses"] = Value::Array(containers(false));
+        status["initContainerStatuses"] = Value::Array(containers("initContainers"));
     }
-    status["containerStatuses"] = Value::Array(containers(true));
+    if !facts.pod.spec.ephemeral_containers.is_empty() {
+        status["ephemeralContainerStatuses"] = Value::Array(containers("ephemeralContainers"));
+    }
+    status["containerStatuses"] = Value::Array(containers("containers"));
     status
 }
 
@@ -203,7 +204,7 @@ fn container_json(facts: &Facts<'_>, container: &ContainerWorker) -> Value {
         "name": &*container.name,
         "image": spec.map_or("", |s| &*s.image),
         "imageID": &*container.image_id,
-        "ready": container.is_ready() || done,
+        "ready": container.role != Role::Ephemeral && container.is_ready() || done,
         "started": container.is_started(),
         "restartCount": container.attempt,
         "state": state,
@@ -263,7 +264,7 @@ fn states<'a>(facts: &Facts<'_>, container: &'a ContainerWorker) -> (Value, Opti
         } else {
             "PodInitializing"
         };
-        let init_waits = container.role != Role::Main && matches!(container.state, State::Idle);
+        let init_waits = container.role.is_init() && matches!(container.state, State::Idle);
         waiting(if init_waits { "PodInitializing" } else { before }, String::new())
     };
     let last = container.last.as_ref();

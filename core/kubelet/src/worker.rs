@@ -13,13 +13,16 @@ use crate::container::{ContainerWorker, Role, State, Surroundings, Terminated};
 use crate::env::{self, Resolver, Unresolved};
 use crate::io::{ContainerId, FoundPod, Output, VolumeContent};
 use crate::node_state::Context;
-use crate::pod::{Pod, RestartPolicy};
+use crate::pod::{Container, Pod};
 use crate::status::{self, Condition, Facts};
 use crate::volume;
 
 const DEFAULT_GRACE_SECONDS: i64 = 30;
 /// How long a volume or sandbox that could not be made is left alone.
 const RETRY_SECONDS: u64 = 2;
+/// How long a refusal is kept back: a controller that replaces refused pods at once would otherwise turn in circles as fast as
+/// the machine can.
+const REFUSAL_MILLIS: u64 = 100;
 
 /// How far a pod has got.
 #[derive(Clone, Debug)]
@@ -87,12 +90,11 @@ impl Worker {
     pub fn new(pod: Arc<Pod>, rejection: Option<Rejection>, cx: &mut Context<'_>) -> Self {
         let spec = &pod.spec;
         let mut containers = Vec::with_capacity(spec.init_containers.len() + spec.containers.len());
-        for (i, c) in spec.init_containers.iter().enumerate() {
-            containers.push(ContainerWorker::new(if c.is_sidecar() { Role::Sidecar } else { Role::Init }, i, c));
+        for c in &spec.init_containers {
+            containers.push(ContainerWorker::new(if c.is_sidecar() { Role::Sidecar } else { Role::Init }, c));
         }
-        for (i, c) in spec.containers.iter().enumerate() {
-            containers.push(ContainerWorker::new(Role::Main, i, c));
-        }
+        containers.extend(spec.containers.iter().map(|c| ContainerWorker::new(Role::Main, c)));
+        containers.extend(spec.ephemeral_containers.iter().map(|c| ContainerWorker::new(Role::Ephemeral, c)));
         let mut worker = Worker {
             requests: admission::requests(&pod),
             stage: Stage::Mounting(Wait::Nothing),
@@ -121,6 +123,7 @@ impl Worker {
                 "OutOfmemory" => "OutOfmemory",
                 "OutOfpods" => "OutOfpods",
                 "NodeAffinity" => "NodeAffinity",
+                "NodePorts" => "NodePorts",
                 "TaintToleration" => "TaintToleration",
                 _ => "UnexpectedAdmissionError",
             };
@@ -128,24 +131,34 @@ impl Worker {
             let message = format!("Pod was rejected: {}", rejection.message);
             worker.failed = Some(Rejection { reason: rejection.reason, message });
             worker.stage = Stage::Ended;
+            worker.resend = Some(cx.now.plus_millis(REFUSAL_MILLIS));
         } else if worker.pod.is_terminal() {
             worker.remember_lost_containers(cx.now);
             worker.stage = Stage::Ended;
             worker.settled = true;
         } else {
             worker.remember_lost_containers(cx.now);
-            let mut references = env::references(&worker.pod);
-            references.extend(volume::references(&worker.pod));
-            cx.node.acquire(&worker.pod.uid, references, cx.out);
+            worker.acquire(cx);
         }
         worker
+    }
+
+    /// Follows the ConfigMaps and Secrets that it needs.
+    fn acquire(&self, cx: &mut Context<'_>) {
+        let mut references = env::references(&self.pod);
+        references.extend(volume::references(&self.pod));
+        cx.node.acquire(&self.pod.uid, references, cx.out);
     }
 
     /// Containers that the API says ran here and the runtime has no more ended at some unknown time: their restarts count.
     fn remember_lost_containers(&mut self, now: Time) {
         let status = &self.pod.status;
         for container in &mut self.containers {
-            let list = if container.role == Role::Main { &status.container_statuses } else { &status.init_container_statuses };
+            let list = match container.role {
+                Role::Init | Role::Sidecar => &status.init_container_statuses,
+                Role::Main => &status.container_statuses,
+                Role::Ephemeral => &status.ephemeral_container_statuses,
+            };
             let Some(known) = list.iter().find(|s| *s.name == *container.name).filter(|s| !s.container_id.is_empty()) else {
                 continue;
             };
@@ -188,9 +201,26 @@ impl Worker {
     }
 
     /// Takes a newer version of the object.
-    pub fn update(&mut self, pod: Arc<Pod>) {
+    pub fn update(&mut self, pod: Arc<Pod>, cx: &mut Context<'_>) {
         self.stale_volumes |= pod.labels != self.pod.labels || pod.annotations != self.pod.annotations;
         self.pod = pod;
+        if self.settled {
+            return;
+        }
+        // Ephemeral containers are only ever added.
+        let known = |c: &&Container| self.containers.iter().any(|worker| worker.name == c.name);
+        let added: Vec<ContainerWorker> = self
+            .pod
+            .spec
+            .ephemeral_containers
+            .iter()
+            .filter(|c| !known(c))
+            .map(|c| ContainerWorker::new(Role::Ephemeral, c))
+            .collect();
+        if !added.is_empty() {
+            self.containers.extend(added);
+            self.acquire(cx);
+        }
     }
 
     /// The container of this name.
@@ -373,10 +403,13 @@ impl Worker {
     }
 
     fn run_containers(&mut self, cx: &mut Context<'_>) {
-        let policy = self.pod.spec.restart_policy;
         let around = Surroundings { pod: &self.pod, ips: &self.ips };
+        // People look into a pod because something is wrong with it: they need not wait for its init containers.
+        for container in self.containers.iter_mut().filter(|c| c.role == Role::Ephemeral && c.ended().is_none()) {
+            container.advance(&around, cx);
+        }
         let mut through = true;
-        for container in self.containers.iter_mut().filter(|c| c.role != Role::Main) {
+        for container in self.containers.iter_mut().filter(|c| c.role.is_init()) {
             match container.role {
                 // After the main containers began, a finished init container is never run again.
                 Role::Init if self.initialized => {}
@@ -385,14 +418,14 @@ impl Worker {
                     if exit == Some(0) {
                         continue;
                     }
-                    if exit.is_some() && policy == RestartPolicy::Never {
+                    if container.is_over(&self.pod) {
                         self.stage = Stage::Stopping { deadline: cx.now.plus_secs(30) };
                         return;
                     }
                     container.advance(&around, cx);
                     through = false;
                 }
-                Role::Sidecar | Role::Main => {
+                Role::Sidecar | Role::Main | Role::Ephemeral => {
                     container.advance(&around, cx);
                     through = through && (self.initialized || container.is_started());
                 }
@@ -404,15 +437,7 @@ impl Worker {
         self.initialized = true;
         let mut over = true;
         for container in self.containers.iter_mut().filter(|c| c.role == Role::Main) {
-            let again = match container.ended() {
-                None => true,
-                Some(exit) => match policy {
-                    RestartPolicy::Always => true,
-                    RestartPolicy::OnFailure => exit.exit_code != 0,
-                    RestartPolicy::Never => false,
-                },
-            };
-            if again {
+            if !container.is_over(&self.pod) {
                 container.advance(&around, cx);
                 over = false;
             }
