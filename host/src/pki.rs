@@ -94,6 +94,11 @@ impl Pki {
         &self.authority.certificate
     }
 
+    /// The authority's key as PKCS#8, for the control plane to sign certificate requests with.
+    pub fn authority_key(&self) -> Result<Vec<u8>> {
+        Ok(KeyPair::from_pem(&self.authority.key).context("the authority's key is damaged")?.serialize_der())
+    }
+
     /// The key that signs tokens of service accounts, as PKCS#8; made at first start and kept, so that tokens outlive a restart.
     pub fn service_account_key(&self) -> Result<Vec<u8>> {
         let path = self.dir.join("sa.key");

@@ -353,6 +353,7 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         tokens: tokens(options)?,
         service_account_key: pki.service_account_key()?,
         root_ca: pki.authority().to_owned(),
+        signing_key: pki.authority_key()?,
         front_proxy_ca: pki.front_proxy_authority()?,
         service_cidr: options.service_cidr.to_string(),
         allocate_node_cidrs: options.node.is_some() || options.simulated_nodes > 0,

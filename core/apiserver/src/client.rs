@@ -140,6 +140,12 @@ impl<'a> Client<'a> {
         self.write("update", target, Operation::Update(object))
     }
 
+    /// Approves or denies a certificate request, which is done through a subresource of its own.
+    pub fn update_approval(&mut self, gvr: &GroupVersionResource, name: &str, object: Value) -> Result<Value> {
+        let target = self.target(gvr, "", name, "approval")?;
+        self.write("update", target, Operation::Update(object))
+    }
+
     /// Takes finalizers from a Namespace's spec, which is done through a subresource of its own.
     pub fn finalize(&mut self, namespace: &str, object: Value) -> Result<Value> {
         let target = self.target(&gvr("", "v1", "namespaces"), "", namespace, "finalize")?;

@@ -163,6 +163,7 @@ impl Parts {
             root_ca: config.root_ca.clone(),
             cluster_cidr: config.cluster_cidr.clone(),
             allocate_node_cidrs: config.allocate_node_cidrs,
+            signing_key: config.signing_key.clone(),
             load_balancer_ranges: config.load_balancer_ip_range.clone(),
             controllers: config.controllers.clone(),
         };

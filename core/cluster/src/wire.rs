@@ -97,6 +97,9 @@ pub struct Config {
     /// Addresses for Services of type LoadBalancer, as CIDRs with commas between them; empty for a cluster that has no load
     /// balancers, as kube-controller-manager alone has none.
     pub load_balancer_ip_range: String,
+    /// The key of the authority in `root_ca` (P-256, PKCS#8 DER), which signs approved certificate requests; empty where nobody
+    /// could use the certificates.
+    pub signing_key: Vec<u8>,
 }
 
 impl Default for Config {
@@ -128,6 +131,7 @@ impl Default for Config {
             min_request_timeout_seconds: 1800,
             scheduler_config: String::new(),
             load_balancer_ip_range: String::new(),
+            signing_key: Vec::new(),
         }
     }
 }

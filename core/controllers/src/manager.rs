@@ -9,9 +9,9 @@ use crate::context::Context;
 use crate::index::Index;
 use crate::queue::{Backoff, WorkQueue};
 use crate::{
-    cluster_role_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, horizontal, job, load_balancer,
-    namespace, node, policy_status, protection, quota, replicaset, root_ca, service_account, service_cidr, statefulset, token,
-    ttl_after_finished, volume_binder,
+    certificates, cluster_role_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, horizontal, job,
+    load_balancer, namespace, node, policy_status, protection, quota, replicaset, root_ca, service_account, service_cidr,
+    statefulset, token, ttl_after_finished, volume_binder,
 };
 
 /// What the controllers must be told.
@@ -23,6 +23,8 @@ pub struct Settings {
     pub cluster_cidr: String,
     /// Whether nodes that come without a part of it get one: `--allocate-node-cidrs` of kube-controller-manager.
     pub allocate_node_cidrs: bool,
+    /// The key of that authority (P-256, PKCS#8), if certificates are to be signed with it.
+    pub signing_key: Vec<u8>,
     /// Addresses for Services of type LoadBalancer, as CIDRs with commas between them; without one nobody gives them any.
     pub load_balancer_ranges: String,
     /// Which controllers run, as `--controllers` of kube-controller-manager says it: `*` all, `foo` this one, `-foo` not
@@ -50,6 +52,7 @@ impl Default for Settings {
             root_ca: String::new(),
             cluster_cidr: "10.244.0.0/16".to_owned(),
             allocate_node_cidrs: true,
+            signing_key: Vec::new(),
             load_balancer_ranges: String::new(),
             controllers: vec!["*".to_owned()],
         }
@@ -120,6 +123,12 @@ fn all(settings: &Settings) -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("clusterrole-aggregation-controller", Box::new(cluster_role_aggregation::ClusterRoleAggregation)),
         ("horizontal-pod-autoscaler-controller", Box::new(horizontal::HorizontalController::default())),
         ("service-cidr-controller", Box::new(service_cidr::ServiceCidrController)),
+        ("certificatesigningrequest-approving-controller", Box::new(certificates::CertificateApprover)),
+        (
+            "certificatesigningrequest-signing-controller",
+            Box::new(certificates::CertificateSigner::new(&settings.root_ca, &settings.signing_key)),
+        ),
+        ("certificatesigningrequest-cleaner-controller", Box::new(certificates::CertificateCleaner)),
         ("service-lb-controller", Box::new(load_balancer::ServiceLoadBalancers::new(&settings.load_balancer_ranges))),
         ("persistentvolume-binder-controller", Box::new(volume_binder::VolumeBinder)),
         ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),

@@ -110,7 +110,7 @@ fn a_restart_keeps_addresses() {
         world.create(&services(), service(name, json!({})));
     }
     world.delete(&services(), "default", "a", &Default::default());
-    let settings = Settings { load_balancer_ranges: "192.0.2.8/29".to_owned(), root_ca: "CA".into(), ..Settings::default() };
+    let settings = Settings { load_balancer_ranges: "192.0.2.8/29".to_owned(), ..Settings::default() };
     world.manager = wasmkube_controllers::Manager::new(settings);
     world.settle();
     world.create(&services(), service("d", json!({})));

@@ -7,6 +7,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod cron;
+pub mod der;
 pub mod error;
 pub mod events;
 pub mod gvk;

@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use object::value::{at, str_at};
-use object::{Result, Value};
+use object::{Result, Value, der};
 
 use super::{Attributes, Operation};
 use crate::auth;
@@ -70,51 +70,23 @@ fn permitted(api: &ApiServer, attributes: &Attributes<'_>, verb: &str, signer: &
 /// The organizations in the subject of a certificate request, given as base64 of PEM. What cannot be read has none.
 fn organizations(request: &str) -> Vec<Vec<u8>> {
     let pem = STANDARD.decode(request).unwrap_or_default();
-    let body: String =
-        String::from_utf8_lossy(&pem).lines().filter(|line| !line.contains("-----") && !line.contains(':')).collect();
-    let der = STANDARD.decode(body.trim()).unwrap_or_default();
+    let Some((_, request)) = der::from_pem(&String::from_utf8_lossy(&pem)) else { return Vec::new() };
     // CertificationRequest { info { version, subject, ... }, ... }
-    let subject = (|| {
-        let (request, _) = element(&der)?;
-        let (info, _) = element(request)?;
-        let (_, after_version) = element(info)?;
-        Some(element(after_version)?.0)
-    })();
+    let subject = der::read(&request).and_then(|(request, _)| {
+        let (info, _) = der::read(request.contents)?;
+        der::elements(info.contents).get(1).map(|subject| subject.contents)
+    });
     let mut found = Vec::new();
-    for set in elements(subject.unwrap_or_default()) {
-        for pair in elements(set) {
-            if let [name, value] = elements(pair).as_slice()
-                && *name == ORGANIZATION
+    for set in der::elements(subject.unwrap_or_default()) {
+        for pair in der::elements(set.contents) {
+            if let [name, value] = der::elements(pair.contents).as_slice()
+                && name.contents == ORGANIZATION
             {
-                found.push(value.to_vec());
+                found.push(value.contents.to_vec());
             }
         }
     }
     found
-}
-
-/// The contents of the first element of DER, and what follows it.
-fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (first, rest) = der.get(1..)?.split_first()?;
-    let (length, rest) = match usize::from(*first) {
-        short @ 0..0x80 => (short, rest),
-        long => {
-            let (bytes, rest) = rest.split_at_checked(long - 0x80)?;
-            let value = bytes.iter().try_fold(0usize, |sum, byte| sum.checked_mul(256)?.checked_add(usize::from(*byte)));
-            (value?, rest)
-        }
-    };
-    rest.split_at_checked(length)
-}
-
-/// The contents of the elements that follow one another.
-fn elements(mut der: &[u8]) -> Vec<&[u8]> {
-    let mut list = Vec::new();
-    while let Some((contents, rest)) = element(der) {
-        list.push(contents);
-        der = rest;
-    }
-    list
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl Drop for World {
 
 impl World {
     pub fn new() -> Self {
-        World::with(Settings::default())
+        World::with(Settings { root_ca: "CA".into(), ..Settings::default() })
     }
 
     /// A world whose controllers were told more.
@@ -33,7 +33,7 @@ impl World {
         let mut api = ApiServer::new(apiserver::Settings::default());
         let now = Time::from_secs(1_795_000_000);
         api.start(now, 0);
-        let manager = Manager::new(Settings { root_ca: "CA".into(), ..settings });
+        let manager = Manager::new(settings);
         let mut world = World { api, manager, now, admin: UserInfo::new("admin", &["system:masters"]) };
         world.settle();
         world
