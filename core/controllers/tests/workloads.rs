@@ -40,25 +40,8 @@ fn end(world: &mut World, name: &str, exit_code: i64) {
     world.settle();
 }
 
-fn job(world: &mut World, spec: Value) {
-    let mut spec = spec;
-    spec["template"] = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
-    world.create(
-        &jobs(),
-        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "default"}, "spec": spec}),
-    );
-}
-
 fn status(world: &mut World, resource: &GroupVersionResource, name: &str) -> Value {
     world.get(resource, "default", name).expect("it is there")["status"].clone()
-}
-
-/// Reason of a Job's last condition, `""` while it has none.
-fn reason(world: &mut World) -> String {
-    let status = status(world, &jobs(), "j");
-    let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
-    let last = conditions.iter().rfind(|c| c["type"] == "Complete" || c["type"] == "Failed");
-    last.map_or_else(String::new, |c| c["reason"].as_str().unwrap_or_default().to_owned())
 }
 
 #[test]
@@ -73,84 +56,6 @@ fn a_replication_controller_keeps_its_pods() {
     assert_eq!(names(&world).len(), 2, "one is made in its place");
     world.delete(&resource, "default", "rc", &DeleteOptions::default());
     assert_eq!(names(&world).len(), 2, "it leaves its pods behind, as it always has");
-}
-
-/// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#parallel-jobs>
-#[test]
-fn a_job_runs_as_many_pods_as_it_needs() {
-    let mut world = World::new();
-    job(&mut world, json!({"completions": 3, "parallelism": 2}));
-    assert_eq!(names(&world).len(), 2);
-    for done in 1..=3 {
-        let running = world.list(&pods()).into_iter().find(|pod| pod["status"]["phase"] == "Pending").expect("one runs");
-        end(&mut world, running["metadata"]["name"].as_str().expect("a name"), 0);
-        assert_eq!(status(&mut world, &jobs(), "j")["succeeded"], done);
-    }
-    assert_eq!((reason(&mut world).as_str(), names(&world).len()), ("CompletionsReached", 3));
-    let finalizers = world.list(&pods()).iter().filter(|pod| pod["metadata"]["finalizers"].is_array()).count();
-    assert_eq!(finalizers, 0, "what is counted may go");
-}
-
-/// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-backoff-failure-policy>
-#[test]
-fn a_job_gives_up_after_its_limit_of_failures() {
-    let mut world = World::new();
-    job(&mut world, json!({"backoffLimit": 1}));
-    let first = names(&world).remove(0);
-    end(&mut world, &first, 1);
-    assert_eq!(names(&world).len(), 1, "its successor has to wait");
-    world.pass(10);
-    assert_eq!(names(&world).len(), 2);
-    let second = names(&world).into_iter().find(|name| *name != first).expect("another");
-    end(&mut world, &second, 1);
-    assert_eq!((reason(&mut world).as_str(), &status(&mut world, &jobs(), "j")["failed"]), ("BackoffLimitExceeded", &json!(2)));
-}
-
-#[test]
-fn a_job_has_a_deadline_and_a_time_to_live() {
-    let mut world = World::new();
-    job(&mut world, json!({"activeDeadlineSeconds": 30, "ttlSecondsAfterFinished": 60}));
-    world.pass(29);
-    assert_eq!((reason(&mut world).as_str(), names(&world).len()), ("", 1));
-    world.pass(1);
-    assert_eq!((reason(&mut world).as_str(), names(&world).len()), ("DeadlineExceeded", 0));
-    world.pass(61);
-    assert_eq!(world.get(&jobs(), "default", "j"), None);
-}
-
-/// <https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode>
-#[test]
-fn indexed_jobs_number_their_pods() {
-    let mut world = World::new();
-    job(&mut world, json!({"completions": 4, "parallelism": 2, "completionMode": "Indexed", "backoffLimitPerIndex": 0}));
-    let index = |pod: &Value| {
-        pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"].as_str().unwrap_or_default().to_owned()
-    };
-    let pod_of = |world: &World, wanted: &str| {
-        let found = world.list(&pods()).into_iter().find(|pod| index(pod) == wanted && pod["status"]["phase"] == "Pending");
-        found.map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned())
-    };
-    assert!(pod_of(&world, "0").is_some() && pod_of(&world, "1").is_some() && pod_of(&world, "2").is_none());
-    for (wanted, code) in [("0", 0), ("1", 1), ("2", 0), ("3", 0)] {
-        world.pass(700);
-        let name = pod_of(&world, wanted).unwrap_or_else(|| panic!("a pod of index {wanted}"));
-        end(&mut world, &name, code);
-    }
-    let status = status(&mut world, &jobs(), "j");
-    assert_eq!((&status["completedIndexes"], &status["failedIndexes"]), (&json!("0,2,3"), &json!("1")));
-    assert_eq!(reason(&mut world), "FailedIndexes");
-}
-
-#[test]
-fn a_suspended_job_has_no_pods() {
-    let mut world = World::new();
-    job(&mut world, json!({"parallelism": 2, "completions": 2}));
-    assert_eq!(names(&world).len(), 2);
-    world.patch(&jobs(), "default", "j", json!({"spec": {"suspend": true}}));
-    assert_eq!(names(&world).len(), 0);
-    assert_eq!(status(&mut world, &jobs(), "j")["failed"], Value::Null, "what was stopped did not fail");
-    world.patch(&jobs(), "default", "j", json!({"spec": {"suspend": false}}));
-    assert_eq!(names(&world).len(), 2);
 }
 
 fn stateful_set(world: &mut World, more: Value) {

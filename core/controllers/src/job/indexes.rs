@@ -2,18 +2,22 @@
 //!
 //! <https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode>
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use object::Value;
 use object::value::{i64_at, set, str_at};
 use store::{Object, View};
 
-use super::INDEX;
-use super::policy::Action;
+use super::manage::INDEX;
+use super::policy::{self, Action};
+use super::tracking::is_tracked;
+use crate::pod::PodView;
 
 /// How often an index has failed before this pod, where each index has a limit of its own.
-pub const FAILURES: &str = "batch.kubernetes.io/job-index-failure-count";
+const FAILURES: &str = "batch.kubernetes.io/job-index-failure-count";
+/// How often it has failed without that being counted.
+const IGNORED: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
 
 /// Which indexes have ended, and how.
 #[derive(Default)]
@@ -21,30 +25,41 @@ pub struct Indexes {
     /// How many there are; none where completions have no numbers.
     total: Option<u32>,
     /// How often one index may fail.
-    limit: Option<i64>,
+    limit: Option<u64>,
     completed: BTreeSet<u32>,
     failed: BTreeSet<u32>,
+    /// The last failures of indexes that have no other pod yet: who follows them takes over their counts.
+    waiting: BTreeMap<u32, Arc<Object>>,
 }
 
 /// What a pod says of its place.
 struct Place {
     index: Option<u32>,
-    /// How often its index had failed before.
-    failures: Option<i64>,
+    /// How often its index had failed before, and how often without being counted.
+    failures: u64,
+    ignored: u64,
 }
 
 impl View for Place {
     fn of(pod: &Value) -> Self {
+        let number = |key: &str| object::meta::annotation(pod, key).and_then(|text| text.parse().ok());
         Place {
             index: object::meta::annotation(pod, INDEX).and_then(|index| index.parse().ok()),
-            failures: object::meta::annotation(pod, FAILURES).and_then(|count| count.parse().ok()),
+            failures: number(FAILURES).unwrap_or(0),
+            ignored: number(IGNORED).unwrap_or(0),
         }
     }
 }
 
 /// The index of a pod.
-fn index_of(pod: &Object) -> Option<u32> {
+pub fn index_of(pod: &Object) -> Option<u32> {
     pod.view::<Place>().index
+}
+
+/// How often the index of a pod had failed before it, counted or not.
+pub fn all_failures(pod: &Object) -> u64 {
+    let place = pod.view::<Place>();
+    place.failures.saturating_add(place.ignored)
 }
 
 impl Indexes {
@@ -54,14 +69,60 @@ impl Indexes {
             return Indexes::default();
         }
         let total = i64_at(job, &["spec", "completions"]).and_then(|n| u32::try_from(n).ok());
-        let limit = i64_at(job, &["spec", "backoffLimitPerIndex"]);
+        let limit = i64_at(job, &["spec", "backoffLimitPerIndex"]).and_then(|n| u64::try_from(n).ok());
         let read = |key: &str| parse(str_at(status, &[key]), total.unwrap_or(0));
-        Indexes { total, limit, completed: read("completedIndexes"), failed: read("failedIndexes") }
+        Indexes { total, limit, completed: read("completedIndexes"), failed: read("failedIndexes"), waiting: BTreeMap::new() }
+    }
+
+    /// Adds what pods that are not counted yet have come to.
+    pub fn look(&mut self, job: &Value, pods: &[Arc<Object>]) {
+        let waits = str_at(job, &["spec", "podReplacementPolicy"]) == "Failed";
+        let mut active = BTreeSet::new();
+        let mut failed = Vec::new();
+        for pod in pods {
+            let Some(index) = index_of(pod).filter(|index| self.is_valid(*index)) else { continue };
+            let is_deleted = pod.meta.deletion_timestamp.is_some();
+            match pod.view::<PodView>().phase.as_str() {
+                "Succeeded" if is_tracked(pod) => drop(self.completed.insert(index)),
+                "Failed" => failed.push((index, pod)),
+                "Succeeded" => {}
+                _ if !is_deleted => drop(active.insert(index)),
+                _ if !waits => failed.push((index, pod)),
+                _ => {}
+            }
+        }
+        let Some(limit) = self.limit else { return };
+        let failed: Vec<_> = failed.into_iter().filter(|(_, pod)| is_tracked(pod)).collect();
+        for (index, pod) in &failed {
+            let action = policy::judge(job, pod);
+            if action == Action::FailIndex || action != Action::Ignore && pod.view::<Place>().failures >= limit {
+                self.failed.insert(*index);
+            }
+        }
+        for (index, pod) in failed {
+            if active.contains(&index) || self.completed.contains(&index) || self.failed.contains(&index) {
+                continue;
+            }
+            let known = self.waiting.get(&index).map(|known| all_failures(known));
+            if known.is_none_or(|known| all_failures(pod) > known) {
+                self.waiting.insert(index, pod.clone());
+            }
+        }
     }
 
     /// Whether completions have numbers.
     pub fn is_indexed(&self) -> bool {
         self.total.is_some()
+    }
+
+    /// Whether there is such an index.
+    pub fn is_valid(&self, index: u32) -> bool {
+        self.total.is_some_and(|total| index < total)
+    }
+
+    /// Whether a pod has a place that counts.
+    pub fn is_place(&self, pod: &Object) -> bool {
+        !self.is_indexed() || index_of(pod).is_some_and(|index| self.is_valid(index))
     }
 
     /// Whether each index has its own limit of failures.
@@ -84,6 +145,11 @@ impl Indexes {
         self.total.is_some_and(|total| self.completed.len() + self.failed.len() >= total as usize)
     }
 
+    /// The last failure of an index that has no other pod yet.
+    pub fn waiting(&self, index: u32) -> Option<&Arc<Object>> {
+        self.waiting.get(&index)
+    }
+
     /// Whether these indexes, written as in a status, have all succeeded; and how many of them have.
     pub fn covers(&self, wanted: &str) -> (bool, usize) {
         let wanted = parse(wanted, self.total.unwrap_or(0));
@@ -91,34 +157,27 @@ impl Indexes {
         (there == wanted.len(), there)
     }
 
-    /// A pod has succeeded.
-    pub fn succeeded(&mut self, pod: &Object) {
-        if let (Some(total), Some(index)) = (self.total, index_of(pod))
-            && index < total
-        {
-            self.completed.insert(index);
+    /// What a new pod of an index must say of the failures before it.
+    pub fn failures_to_carry(&self, job: &Value, index: u32) -> Vec<(&'static str, u64)> {
+        if !self.counts_failures() {
+            return Vec::new();
         }
-    }
-
-    /// A pod has failed: its index has, if it may not be tried again.
-    pub fn failed(&mut self, pod: &Object, action: Action) {
-        let (Some(limit), Some(index)) = (self.limit, index_of(pod)) else { return };
-        let before = pod.view::<Place>().failures.unwrap_or(0);
-        if action == Action::FailIndex || action != Action::Ignore && before + 1 > limit {
-            self.failed.insert(index);
+        let Some(last) = self.waiting(index) else { return vec![(FAILURES, 0)] };
+        let place = last.view::<Place>();
+        let (mut failures, mut ignored) = (place.failures, place.ignored);
+        match policy::judge(job, last) {
+            Action::Ignore => ignored += 1,
+            _ => failures += 1,
         }
-    }
-
-    /// How often an index has failed by now.
-    pub fn failures_of(&self, pods: &[Arc<Object>], index: u32) -> i64 {
-        let of_index = pods.iter().filter(|pod| index_of(pod) == Some(index));
-        let counts = of_index.filter_map(|pod| Some(pod.view::<Place>().failures? + 1));
-        counts.max().unwrap_or(0)
+        let mut carried = vec![(FAILURES, failures)];
+        if ignored > 0 {
+            carried.push((IGNORED, ignored));
+        }
+        carried
     }
 
     /// The first indexes that have neither ended nor a pod.
-    pub fn pending(&self, active: &[Arc<Object>], most: usize) -> Vec<u32> {
-        let taken: BTreeSet<u32> = object::order::set(active.iter().filter_map(|pod| index_of(pod)));
+    pub fn pending(&self, taken: &BTreeSet<u32>, most: usize) -> Vec<u32> {
         let free = |index: &u32| !taken.contains(index) && !self.completed.contains(index) && !self.failed.contains(index);
         (0..self.total.unwrap_or(0)).filter(free).take(most).collect()
     }
@@ -128,9 +187,8 @@ impl Indexes {
         if self.total.is_none() {
             return;
         }
-        if !self.completed.is_empty() {
-            set(status, &["completedIndexes"], shown(&self.completed));
-        }
+        set(status, &["succeeded"], self.completed.len());
+        set(status, &["completedIndexes"], shown(&self.completed));
         if self.limit.is_some() {
             set(status, &["failedIndexes"], shown(&self.failed));
         }

@@ -7,46 +7,46 @@ use object::value::{i64_at, list_at, str_at};
 use store::Object;
 
 /// What a failure means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// It counts towards the limit.
     Count,
     /// It does not count.
     Ignore,
-    /// The Job has failed.
-    FailJob,
+    /// The Job has failed, for this reason.
+    FailJob(String),
     /// The pod's index has failed.
     FailIndex,
 }
 
-/// What the failure of this pod means, and why.
-pub fn judge(job: &Value, pod: &Object) -> (Action, String) {
+/// What the failure of this pod means: what the first rule says that it matches.
+pub fn judge(job: &Value, pod: &Object) -> Action {
+    let rules = list_at(job, &["spec", "podFailurePolicy", "rules"]);
+    if rules.is_empty() {
+        return Action::Count;
+    }
     let value = pod.value();
-    // A pod that is only being deleted has not failed by itself.
-    if str_at(&value, &["status", "phase"]) != "Failed" {
-        return (Action::Count, String::new());
-    }
-    for (i, rule) in list_at(job, &["spec", "podFailurePolicy", "rules"]).iter().enumerate() {
+    let of = format!("{}/{}", pod.key.namespace, pod.key.name);
+    for (i, rule) in rules.iter().enumerate() {
         let name = str_at(rule, &["action"]);
-        let action = match name {
-            "Ignore" => Action::Ignore,
-            "FailJob" => Action::FailJob,
-            "FailIndex" => Action::FailIndex,
-            _ => Action::Count,
+        let why = match rule.get("onExitCodes").filter(|exit| !exit.is_null()) {
+            Some(exit) => exit_code(&value, exit).map(|(container, code)| {
+                format!("Container {container} for pod {of} failed with exit code {code} matching {name} rule at index {i}")
+            }),
+            None => {
+                condition(&value, rule).map(|kind| format!("Pod {of} has condition {kind} matching {name} rule at index {i}"))
+            }
         };
-        let of = format!("{}/{}", pod.key.namespace, pod.key.name);
-        if let Some(exit) = rule.get("onExitCodes")
-            && let Some((container, code)) = exit_code(&value, exit)
-        {
-            let why =
-                format!("Container {container} for pod {of} failed with exit code {code} matching {name} rule at index {i}");
-            return (action, why);
-        }
-        if let Some(kind) = condition(&value, rule) {
-            return (action, format!("Pod {of} has condition {kind} matching {name} rule at index {i}"));
+        if let Some(why) = why {
+            return match name {
+                "Ignore" => Action::Ignore,
+                "FailJob" => Action::FailJob(why),
+                "FailIndex" => Action::FailIndex,
+                _ => Action::Count,
+            };
         }
     }
-    (Action::Count, String::new())
+    Action::Count
 }
 
 /// The container whose exit code a rule means.
@@ -62,16 +62,14 @@ fn exit_code(pod: &Value, rule: &Value) -> Option<(String, i64)> {
         .find(|(_, code)| values.contains(code) == (str_at(rule, &["operator"]) == "In"))
 }
 
+/// The first condition of a pod that a rule means.
 fn condition(pod: &Value, rule: &Value) -> Option<String> {
-    let conditions = list_at(pod, &["status", "conditions"]);
-    let patterns = list_at(rule, &["onPodConditions"]).iter();
-    let said = |pattern: &Value, key: &str, or: &str| match str_at(pattern, &[key]) {
-        "" => or.to_owned(),
-        text => text.to_owned(),
+    let patterns = list_at(rule, &["onPodConditions"]);
+    let means = |pattern: &Value, condition: &Value| {
+        let status = Some(str_at(pattern, &["status"])).filter(|status| !status.is_empty()).unwrap_or("True");
+        str_at(condition, &["type"]) == str_at(pattern, &["type"]) && str_at(condition, &["status"]) == status
     };
-    let mut found = patterns.filter(|pattern| {
-        let wanted = (said(pattern, "type", ""), said(pattern, "status", "True"));
-        conditions.iter().any(|c| (str_at(c, &["type"]), str_at(c, &["status"])) == (&*wanted.0, &*wanted.1))
-    });
-    found.next().map(|pattern| str_at(pattern, &["type"]).to_owned())
+    let mut conditions = list_at(pod, &["status", "conditions"]).iter();
+    let found = conditions.find(|condition| patterns.iter().any(|pattern| means(pattern, condition)));
+    found.map(|condition| str_at(condition, &["type"]).to_owned())
 }

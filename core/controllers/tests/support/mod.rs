@@ -166,3 +166,88 @@ pub fn replicasets() -> GroupVersionResource {
 pub fn pods() -> GroupVersionResource {
     gvr("", "v1", "pods")
 }
+
+impl World {
+    /// Tries a write that may be refused.
+    pub fn admin(&mut self) -> apiserver::Client<'_> {
+        self.api.client(self.now, &self.admin)
+    }
+
+    /// An object that must be there.
+    pub fn there(&mut self, resource: &GroupVersionResource, name: &str) -> Value {
+        self.get(resource, "default", name).unwrap_or_else(|| panic!("no {name} of {resource:?}"))
+    }
+
+    /// Names of the objects of a resource in `default`, sorted.
+    pub fn names(&self, resource: &GroupVersionResource) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.list(resource).iter().filter(|o| o["metadata"]["namespace"] == "default").map(name).collect();
+        names.sort();
+        names
+    }
+
+    /// What was said of objects of this kind: type, reason and message of each event, sorted.
+    pub fn said(&self, kind: &str) -> Vec<String> {
+        let events = self.list(&gvr("", "v1", "events"));
+        let of_kind = events.iter().filter(|event| event["involvedObject"]["kind"] == kind);
+        let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        let mut said: Vec<String> =
+            of_kind.map(|e| format!("{} {}: {}", text(e, "type"), text(e, "reason"), text(e, "message"))).collect();
+        said.sort();
+        said
+    }
+
+    /// Changes the status of a pod as its kubelet would.
+    pub fn pod_status(&mut self, name: &str, status: Value) {
+        let mut pod = self.there(&pods(), name);
+        pod["status"] = status;
+        pod["metadata"].as_object_mut().expect("metadata").remove("resourceVersion");
+        self.admin().update_status(&pods(), "default", name, pod).expect("status");
+        self.settle();
+    }
+
+    /// Plays the kubelet for one pod that comes to its end now.
+    pub fn end(&mut self, name: &str, exit_code: i64) {
+        let phase = if exit_code == 0 { "Succeeded" } else { "Failed" };
+        let terminated = json!({"terminated": {"exitCode": exit_code, "finishedAt": self.now.rfc3339()}});
+        let container = json!({"name": "c", "state": terminated, "image": "i", "imageID": "", "ready": false, "restartCount": 0});
+        self.pod_status(name, json!({"phase": phase, "containerStatuses": [container]}));
+    }
+
+    /// A node that is ready.
+    pub fn node(&mut self, name: &str, spec: Value) {
+        let now = self.now.rfc3339();
+        let ready = json!({"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": now, "lastTransitionTime": now});
+        let metadata = json!({"name": name, "labels": {"rack": name}});
+        let node =
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec, "status": {"conditions": [ready]}});
+        self.create(&gvr("", "v1", "nodes"), node);
+    }
+
+    /// Makes an object of a group's kind in `default`.
+    pub fn make(&mut self, resource: &GroupVersionResource, kind: &str, name: &str, spec: Value) -> Value {
+        let version = if resource.group.is_empty() {
+            resource.version.to_string()
+        } else {
+            format!("{}/{}", resource.group, resource.version)
+        };
+        let metadata = json!({"name": name, "namespace": "default"});
+        self.create(resource, json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}))
+    }
+}
+
+/// The name of an object.
+pub fn name(object: &Value) -> String {
+    object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+}
+
+/// A condition of an object's status, null if it has none of this type.
+pub fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.and_then(|all| all.iter().find(|c| c["type"] == kind)).unwrap_or(&Value::Null)
+}
+
+/// A template of pods with one container.
+pub fn template(app: &str) -> Value {
+    json!({"metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+}
