@@ -286,14 +286,19 @@ pub fn deletion_order(a: &Object, b: &Object, on_node: &BTreeMap<String, u32>, n
 
 /// Writes an object's status if it changed. An object that is gone needs none.
 pub fn write_status(cx: &mut Context<'_>, kind: &Kind, key: &Key, owner: &Value, status: Value) -> Result<()> {
+    store_status(cx, kind, key, owner, status).map(drop)
+}
+
+/// Writes an object's status if it changed; the object as it is then, if it was written.
+pub fn store_status(cx: &mut Context<'_>, kind: &Kind, key: &Key, owner: &Value, status: Value) -> Result<Option<Value>> {
     if owner.get("status") == Some(&status) {
-        return Ok(());
+        return Ok(None);
     }
     let mut changed = owner.clone();
     object::value::set(&mut changed, &["status"], status);
     object::value::remove(&mut changed, &["metadata", "resourceVersion"]);
     match cx.client().update_status(&gvr(kind.group, kind.version, kind.resource), &key.namespace, &key.name, changed) {
-        Err(error) if error.is_not_found() => Ok(()),
-        other => other.map(drop),
+        Err(error) if error.is_not_found() => Ok(None),
+        other => other.map(Some),
     }
 }

@@ -226,8 +226,9 @@ impl Work<'_> {
             map.retain(|key, value| !matches!(key.as_str(), "active" | "succeeded" | "failed") || *value != 0);
             map.retain(|key, value| key != "completedIndexes" || *value != "");
         }
-        pod_control::write_status(cx, &JOB, self.key, &self.job, status.clone())?;
-        set(&mut self.job, &["status"], status);
+        if let Some(written) = pod_control::store_status(cx, &JOB, self.key, &self.job, status)? {
+            self.job = written;
+        }
         Ok(())
     }
 }
