@@ -7,6 +7,7 @@ mod dist;
 mod lint;
 mod replay;
 mod shell;
+mod simulate;
 mod test;
 mod tidy;
 mod web;
@@ -21,9 +22,12 @@ usage: cargo xtask COMMAND [ARGUMENTS]
   build               build everything into target/dist
   web [--dev]         build only the playground, into target/dist/web; with --dev quick and large
   test [--only STEP]  every check, in the order below; STEP is one of:
-                      tidy, fmt, clippy, core, core-wasm, build, host, e2e, browser, replay
+                      tidy, fmt, clippy, core, core-wasm, simulate, build, host, e2e, browser, replay
   lint                tidy, fmt and clippy
   replay [AREA…]      hold the recorded conversations beside this checkout (../shared/replay) against a fresh server
+  simulate            whole clusters under faults, in virtual time; fails with a seed and a minimised trace
+                      (--seeds N, --from S, --seed S, --seconds T, --faults a,b|none, --break NAME, --replay FILE, --out FILE,
+                      --tell, --keep-going)
   bench [ROW…]        measure, and print one table
 ";
 
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         "lint" => lint::run(),
         "replay" => replay::run(&rest),
         "bench" => bench::run(&rest),
+        "simulate" => simulate::run(&rest),
         _ => {
             eprint!("{HELP}");
             return if matches!(command.as_str(), "help" | "--help" | "-h") { ExitCode::SUCCESS } else { ExitCode::from(2) };

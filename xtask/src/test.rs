@@ -6,16 +6,17 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::shell::{self, cargo, run as run_command};
-use crate::{dist, lint, replay, tidy, web};
+use crate::{dist, lint, replay, simulate, tidy, web};
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("tidy", tidy::run),
     ("fmt", lint::format),
     ("clippy", lint::clippy),
     ("core", core),
     ("core-wasm", core_wasm),
+    ("simulate", simulate::check),
     ("build", build),
     ("host", host),
     ("e2e", end_to_end),

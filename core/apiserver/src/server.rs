@@ -213,6 +213,10 @@ impl ApiServer {
     /// Begins to serve at `revision`, after everything is restored, and makes what every cluster has.
     pub fn start(&mut self, now: Time, revision: u64) {
         self.now = now;
+        if revision > 0 {
+            // Another life of the same cluster may have the same seed; it must not give out the same uids again.
+            self.rng = Rng::new(self.settings.seed ^ Rng::new(revision).next_u64());
+        }
         crd::restored(self);
         let unclaimed = std::mem::take(&mut self.unclaimed);
         self.restore(unclaimed);
@@ -270,6 +274,10 @@ impl ApiServer {
         self.now = now;
         let turns = self.take_turns(now);
         let deadlines = self.calls_exceeded(now);
+        if self.watches.is_due(now) {
+            // A bookmark must not overtake what this step has committed already.
+            self.deliver_events(now);
+        }
         let revision = self.store.revision();
         let mut outputs = std::mem::take(&mut self.outputs);
         let progress = self.watches.run(now, revision, &mut outputs);

@@ -130,9 +130,14 @@ impl Watches {
         self.by_resource.retain(|_, watchers| !watchers.is_empty());
     }
 
-    /// Sends bookmarks and ends what has reached its time.
+    /// Whether [`Watches::run`] has something to do.
+    pub fn is_due(&self, now: Time) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
+    /// Sends bookmarks and ends what has reached its time. Everything that was committed has been delivered before.
     pub fn run(&mut self, now: Time, revision: u64, outputs: &mut Vec<Output>) -> Progress {
-        if self.due.is_none_or(|due| due > now) {
+        if !self.is_due(now) {
             return Progress { more: false, wake_at: self.due };
         }
         let mut next: Option<Time> = None;

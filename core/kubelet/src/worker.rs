@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use object::scheduling::ResourceList;
+use object::value::{list_at, str_at};
 use object::{Time, Value, json};
 
 use crate::admission::{self, Rejection};
@@ -23,6 +24,8 @@ const RETRY_SECONDS: u64 = 2;
 /// How long a refusal is kept back: a controller that replaces refused pods at once would otherwise turn in circles as fast as
 /// the machine can.
 const REFUSAL_MILLIS: u64 = 100;
+/// How long the API may say something else than what was sent last, before it is sent again.
+const RECONCILE_SECONDS: u64 = 10;
 
 /// How far a pod has got.
 #[derive(Clone, Debug)]
@@ -81,6 +84,8 @@ pub(crate) struct Worker {
     /// When an undelivered status or deletion is tried again.
     resend: Option<Time>,
     deletion_sent: bool,
+    /// Since when the API says something else than what was sent, and when that is looked at.
+    contradicted: Option<Time>,
     /// The sandbox was given back.
     removed: bool,
 }
@@ -112,6 +117,7 @@ impl Worker {
             sent: Value::Null,
             resend: None,
             deletion_sent: false,
+            contradicted: None,
             removed: false,
             pod,
         };
@@ -207,6 +213,12 @@ impl Worker {
         if self.settled {
             return;
         }
+        // What was sent may still be on its way; if it was overwritten (a node that was away for long), it is sent again.
+        self.contradicted = match self.contradicted {
+            _ if !self.is_contradicted() => None,
+            None => Some(cx.now.plus_secs(RECONCILE_SECONDS)),
+            known => known,
+        };
         // Ephemeral containers are only ever added.
         let known = |c: &&Container| self.containers.iter().any(|worker| worker.name == c.name);
         let added: Vec<ContainerWorker> = self
@@ -221,6 +233,15 @@ impl Worker {
             self.containers.extend(added);
             self.acquire(cx);
         }
+    }
+
+    /// Whether the API says something else of phase and readiness than what was sent last.
+    fn is_contradicted(&self) -> bool {
+        let there = &self.pod.status;
+        let ready = there.conditions.iter().find(|c| c.kind == "Ready").map_or("", |c| c.status.as_str());
+        let sent = list_at(&self.sent, &["conditions"]).iter().find(|c| str_at(c, &["type"]) == "Ready");
+        let sent_ready = sent.map_or("", |c| str_at(c, &["status"]));
+        !self.sent.is_null() && (there.phase != str_at(&self.sent, &["phase"]) || ready != sent_ready)
     }
 
     /// The container of this name.
@@ -473,6 +494,10 @@ impl Worker {
         if self.resend.is_some_and(|at| cx.now >= at) {
             self.resend = None;
         }
+        if self.contradicted.is_some_and(|at| cx.now >= at) {
+            self.contradicted = None;
+            self.sent = Value::Null;
+        }
         if !self.orphaned && !self.settled && self.resend.is_none() {
             let status = self.status(cx);
             if status != self.sent {
@@ -536,6 +561,6 @@ impl Worker {
         };
         let ended = matches!(self.stage, Stage::Ended);
         let containers = if ended { None } else { self.containers.iter_mut().filter_map(ContainerWorker::next_wake).min() };
-        [stage, containers, self.resend].into_iter().flatten().min()
+        [stage, containers, self.resend, self.contradicted].into_iter().flatten().min()
     }
 }

@@ -350,3 +350,33 @@ fn after_a_restart_running_containers_are_taken_over() {
     assert_eq!(node.status()["containerStatuses"][0]["restartCount"], 3);
     assert_eq!(node.tell(Input::PodsListed), ["SIGKILL c"], "what the API does not know is ended");
 }
+
+/// What the API makes of a status that is sent: nulls take away.
+fn stored(value: Value) -> Value {
+    match value {
+        Value::Object(map) => map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, stored(v))).collect(),
+        Value::Array(items) => items.into_iter().map(stored).collect(),
+        other => other,
+    }
+}
+
+#[test]
+fn a_status_that_somebody_overwrites_is_sent_again() {
+    let mut node = Node::new();
+    let object = one(json!({}));
+    node.run(&object);
+    node.started("c", 0);
+    let mut there = object;
+    there["status"] = stored(node.status());
+    for condition in there["status"]["conditions"].as_array_mut().unwrap() {
+        if condition["type"] == "Ready" {
+            condition["status"] = "False".into();
+        }
+    }
+    // The node was away for long, and the control plane has given its pods up.
+    assert_eq!(node.tell(Input::Pod(Arc::new(Pod::of(&there).unwrap()))), [""; 0], "it could be an old state");
+    assert_eq!(node.after(10), ["status Running"]);
+    there["status"] = stored(node.status());
+    node.tell(Input::Pod(Arc::new(Pod::of(&there).unwrap())));
+    assert_eq!(node.after(10), [""; 0], "once is enough");
+}

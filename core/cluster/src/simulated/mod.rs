@@ -16,7 +16,7 @@ use kubelet::io::{Data, DataKind, Reference, ServiceEnv, ServiceEnvPort};
 use object::value::{at, i64_at, list_at, str_at};
 use object::{Bytes, GroupResource, Time, Value};
 use serde::Deserialize;
-use store::{Event, Key, Object, Progress, Store};
+use store::{Event, Key, Progress, Store};
 
 use crate::wire::{Config, Output, StreamId};
 use logs::Logs;
@@ -193,7 +193,8 @@ impl SimulatedNodes {
         }
         self.followed = Some(store.revision());
         if std::mem::take(&mut self.services_changed) {
-            let services = Arc::new(store.list(&self.names.services, None).filter_map(|o| service(o)).collect::<Vec<_>>());
+            let services =
+                Arc::new(store.list(&self.names.services, None).filter_map(|o| service_of(&o.value())).collect::<Vec<_>>());
             for node in &mut self.nodes {
                 node.services(now, services.clone());
             }
@@ -214,7 +215,7 @@ impl SimulatedNodes {
         } else if let Some(users) = self.references.get(key) {
             for index in users.clone() {
                 if let Some(node) = self.nodes.get_mut(index as usize) {
-                    node.fetched(now, self.names.reference(key), event.new.as_deref().map(data));
+                    node.fetched(now, self.names.reference(key), event.new.as_deref().map(|object| data_of(&object.value())));
                     self.dirty.insert(index);
                 }
             }
@@ -262,7 +263,7 @@ impl SimulatedNodes {
         }
         self.references.entry(key.clone()).or_default().insert(index);
         if let Some(node) = self.nodes.get_mut(index as usize) {
-            node.fetched(now, reference.clone(), store.get(&key).map(|object| data(object)));
+            node.fetched(now, reference.clone(), store.get(&key).map(|object| data_of(&object.value())));
             self.dirty.insert(index);
         }
     }
@@ -284,12 +285,11 @@ impl Names {
 }
 
 /// The content of a ConfigMap or Secret.
-fn data(object: &Object) -> Arc<Data> {
-    let value = object.value();
-    let is_secret = str_at(&value, &["kind"]) == "Secret";
+pub(crate) fn data_of(value: &Value) -> Arc<Data> {
+    let is_secret = str_at(value, &["kind"]) == "Secret";
     let mut out = Data::new();
     for (field, encoded) in [("data", is_secret), ("binaryData", true)] {
-        for (key, text) in at(&value, &[field]).and_then(Value::as_object).into_iter().flatten() {
+        for (key, text) in at(value, &[field]).and_then(Value::as_object).into_iter().flatten() {
             let text = text.as_str().unwrap_or("");
             let bytes = if encoded { STANDARD.decode(text).unwrap_or_default() } else { text.as_bytes().to_vec() };
             out.insert(key.clone(), Bytes::from(bytes));
@@ -299,9 +299,8 @@ fn data(object: &Object) -> Arc<Data> {
 }
 
 /// A Service as environment variables need it; `None` for headless ones.
-fn service(object: &Object) -> Option<ServiceEnv> {
-    let value = object.value();
-    let cluster_ip = str_at(&value, &["spec", "clusterIP"]);
+pub(crate) fn service_of(value: &Value) -> Option<ServiceEnv> {
+    let cluster_ip = str_at(value, &["spec", "clusterIP"]);
     if cluster_ip.is_empty() || cluster_ip == "None" {
         return None;
     }
@@ -311,10 +310,10 @@ fn service(object: &Object) -> Option<ServiceEnv> {
         protocol: at(p, &["protocol"]).and_then(Value::as_str).unwrap_or("TCP").to_owned(),
     };
     Some(ServiceEnv {
-        namespace: object.key.namespace.to_string(),
-        name: object.key.name.to_string(),
+        namespace: str_at(value, &["metadata", "namespace"]).to_owned(),
+        name: str_at(value, &["metadata", "name"]).to_owned(),
         cluster_ip: cluster_ip.to_owned(),
-        ports: list_at(&value, &["spec", "ports"]).iter().map(port).collect(),
+        ports: list_at(value, &["spec", "ports"]).iter().map(port).collect(),
     })
 }
 

@@ -25,7 +25,8 @@ use std::sync::Arc;
 use object::{Rng, Time};
 
 use crate::io::{
-    Check, ContainerId, Exit, Hook, Input, Output, ProbeKind, ProbeResult, PulledImage, StartContainer, StartedContainer,
+    Check, ContainerId, Exit, FoundContainer, FoundPod, Hook, Input, Output, ProbeKind, ProbeResult, PulledImage, StartContainer,
+    StartedContainer,
 };
 use crate::pod::{Pod, PodUid};
 use script::Plan;
@@ -64,6 +65,9 @@ pub struct ScriptedRuntime {
 /// A container that was started.
 #[derive(Debug)]
 struct Scripted {
+    pod: Arc<Pod>,
+    runtime_id: String,
+    image_id: Arc<str>,
     plan: Plan,
     behaviour: Behaviour,
     began: Time,
@@ -158,6 +162,43 @@ impl ScriptedRuntime {
         self.containers.get(container).is_some_and(|scripted| scripted.ended.is_none())
     }
 
+    /// The pods of which a container has been started and has not ended, each with the run of it.
+    pub fn running(&self) -> impl Iterator<Item = (&ContainerId, &Arc<Pod>)> {
+        self.containers.iter().filter(|(_, scripted)| scripted.ended.is_none()).map(|(id, scripted)| (id, &scripted.pod))
+    }
+
+    /// Everything that is here, for a kubelet that begins.
+    pub fn found(&self) -> Vec<FoundPod> {
+        let [a, b, c] = self.network;
+        let mut pods: BTreeMap<PodUid, FoundPod> = BTreeMap::new();
+        for (id, scripted) in &self.containers {
+            let last = self.addresses.get(&id.pod);
+            let pod = pods.entry(id.pod.clone()).or_insert_with(|| FoundPod {
+                uid: id.pod.clone(),
+                namespace: scripted.pod.namespace.clone(),
+                name: scripted.pod.name.clone(),
+                ips: last.iter().map(|last| format!("{a}.{b}.{c}.{last}")).collect(),
+                containers: Vec::new(),
+            });
+            let exit = scripted.ended.map(|(at, code)| Exit {
+                code,
+                signal: 0,
+                oom_killed: false,
+                started_at: Some(scripted.began),
+                at,
+                message: String::new(),
+            });
+            pod.containers.push(FoundContainer {
+                id: id.clone(),
+                runtime_id: scripted.runtime_id.clone(),
+                image_id: scripted.image_id.clone(),
+                started_at: scripted.began,
+                exit,
+            });
+        }
+        pods.into_values().collect()
+    }
+
     fn later(&mut self, at: Time, input: Input) {
         self.entry(at, input);
     }
@@ -202,14 +243,16 @@ impl ScriptedRuntime {
             failing: notes.get("fail-probes").unwrap_or("").split(',').map(|p| p.trim().to_owned()).collect(),
         };
         let id = start.id;
-        self.later(began, Input::Started(id.clone(), Ok(StartedContainer { runtime_id, at: began })));
+        let started = StartedContainer { runtime_id: runtime_id.clone(), at: began };
+        self.later(began, Input::Started(id.clone(), Ok(started)));
         let own_end = plan.end.map(|(after, code)| {
             let at = began.plus_millis(after);
             let signal = if oom { 9 } else { 0 };
             let exit = Exit { code, signal, oom_killed: oom, started_at: Some(began), at, message: String::new() };
             self.entry(at, Input::Exited(id.clone(), exit))
         });
-        self.containers.insert(id, Scripted { plan, behaviour, began, ended: None, own_end });
+        let (pod, image_id) = (start.pod, start.image_id);
+        self.containers.insert(id, Scripted { pod, runtime_id, image_id, plan, behaviour, began, ended: None, own_end });
     }
 
     fn stop(&mut self, now: Time, id: ContainerId) {
