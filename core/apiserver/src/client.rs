@@ -72,6 +72,7 @@ impl ApiServer {
     /// Does a write that had to wait, unless it has to wait for more.
     pub(crate) fn write_deferred(&mut self, now: Time, write: Box<Deferred>) -> Option<Box<Deferred>> {
         let Deferred { user, target, options, operation, .. } = &*write;
+        self.causes.part(&user.name, "update");
         let result = operation.clone().run(self, &Write { now, user, target, options });
         if self.calls.are_wanted() {
             return Some(write);
@@ -234,6 +235,7 @@ impl<'a> Client<'a> {
 
     fn try_write(&mut self, verb: &str, target: Target, operation: Operation) -> Result<Value> {
         self.check(verb, &target)?;
+        self.api.causes.part(&self.user.name, verb);
         let options = self.options();
         let (now, user) = (self.now, self.user);
         let write = Write { now, user, target: &target, options: &options };

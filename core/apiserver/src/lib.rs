@@ -12,6 +12,7 @@ mod aggregation;
 pub mod audit;
 mod auth;
 mod calls;
+mod causes;
 mod client;
 mod convert;
 mod edge;

@@ -18,6 +18,7 @@ use crate::audit::Audit;
 use crate::auth::rbac::Bindings;
 use crate::auth::token::Signer;
 use crate::calls::Calls;
+use crate::causes::Causes;
 use crate::client::Client;
 use crate::convert::Converted;
 use crate::edge::openapi::Documents;
@@ -127,6 +128,8 @@ pub struct ApiServer {
     pub(crate) quotas: Accounts,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// Why there is each revision.
+    pub(crate) causes: Causes,
     /// What is recorded of requests, if there is a policy.
     pub(crate) audit: Option<Box<Audit>>,
     pub(crate) watches: Watches,
@@ -167,6 +170,7 @@ impl ApiServer {
             reinvocation: Reinvocation::default(),
             quotas: Accounts::default(),
             metrics: Metrics::default(),
+            causes: Causes::new(settings.history_limit),
             audit: Audit::new(&settings.audit_policy, settings.seed),
             watches: Watches::new(settings.seed),
             bindings: Bindings::default(),
@@ -320,7 +324,9 @@ impl ApiServer {
         self.aggregation.changed(&key);
         self.flow.changed(&key);
         let old = allocation::is_service(&key).then(|| self.store.get(&key).map(|old| old.value()));
+        let before = if self.causes.wants_object() { self.store.get(&key).map_or(0, |old| old.revision) } else { 0 };
         let object = self.store.put_from(key, value);
+        self.causes.record(self.now, object.revision, before);
         let record = Record::Put { revision: object.revision, key: registry_key(&object.key), value: object.bytes.clone() };
         self.outputs.push(Output::Journal(record));
         if let Some(old) = old {
@@ -332,6 +338,7 @@ impl ApiServer {
     /// Takes away the object at `key`.
     pub(crate) fn commit_removal(&mut self, key: &Key) {
         if let Some(old) = self.store.remove(key) {
+            self.causes.record(self.now, self.store.revision(), old.revision);
             self.bindings.changed(key);
             self.definitions.changed(key);
             self.aggregation.changed(key);

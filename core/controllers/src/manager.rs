@@ -7,7 +7,7 @@ use store::{Event, Key, Progress, Store};
 
 use crate::context::Context;
 use crate::index::Index;
-use crate::queue::{Backoff, WorkQueue};
+use crate::queue::{Backoff, Cause, WorkQueue};
 use crate::{
     certificates, cluster_role_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, horizontal, job,
     load_balancer, namespace, node, policy_status, protection, quota, replicaset, root_ca, service_account, service_cidr,
@@ -171,6 +171,7 @@ impl Manager {
             let Some(at) = self.next_ready(now) else { break };
             let Running { controller, user, recorder, queue } = &mut self.running[at];
             if let Some(key) = queue.pop(now) {
+                api.reacting_to(queue.cause().revision);
                 let mut cx = Context { now, index: &self.index, queue, settings: &self.settings, api, user, recorder };
                 let result = controller.reconcile(&mut cx, &key);
                 let retried = result.is_err();
@@ -184,6 +185,7 @@ impl Manager {
             }
             self.turn = (at + 1) % self.running.len();
         }
+        api.reacting_to(0);
         let more = self.running.iter().any(|r| r.queue.has_ready(now));
         Progress { more, wake_at: self.running.iter().filter_map(|r| r.queue.next_at()).min() }
     }
@@ -221,10 +223,18 @@ impl Manager {
     }
 
     fn tell(&mut self, store: &Store, event: &Event) {
+        let cause = Cause { revision: event.revision, of_wishes: is_of_wishes(event) };
         for running in &mut self.running {
+            running.queue.reacting_to(cause);
             running.controller.changed(store, &self.index, event, &mut running.queue);
         }
     }
+}
+
+/// Whether a change is one of what somebody wants: an object comes, is to go, goes, or has another spec.
+fn is_of_wishes(event: &Event) -> bool {
+    let (Some(old), Some(new)) = (&event.old, &event.new) else { return true };
+    old.meta.generation != new.meta.generation || old.meta.deletion_timestamp != new.meta.deletion_timestamp
 }
 
 #[cfg(test)]

@@ -20,6 +20,15 @@ impl Default for Backoff {
     }
 }
 
+/// The change that a key is in the queue for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cause {
+    /// Its revision; 0 for none.
+    pub revision: u64,
+    /// It is a change of what somebody wants, which counts more than one of what is.
+    pub of_wishes: bool,
+}
+
 /// Keys to reconcile.
 #[derive(Debug, Default)]
 pub struct WorkQueue {
@@ -32,6 +41,10 @@ pub struct WorkQueue {
     held: BTreeMap<Key, Time>,
     added: u64,
     backoff: Backoff,
+    /// Why keys are in the queue, ready or waiting.
+    causes: BTreeMap<Key, Cause>,
+    /// What is happening now: keys that are added are added for this.
+    because: Cause,
 }
 
 impl WorkQueue {
@@ -53,8 +66,28 @@ impl WorkQueue {
         self.held.insert(key, until);
     }
 
+    /// Keys that are added from now on are added because of this.
+    pub fn reacting_to(&mut self, cause: Cause) {
+        self.because = cause;
+    }
+
+    /// What the key that was popped last was added for.
+    pub fn cause(&self) -> Cause {
+        self.because
+    }
+
+    /// The first cause counts, unless one comes that counts more.
+    fn note(&mut self, key: &Key) {
+        match self.causes.get_mut(key) {
+            Some(known) if known.of_wishes || !self.because.of_wishes => {}
+            Some(known) => *known = self.because,
+            None => drop(self.causes.insert(key.clone(), self.because)),
+        }
+    }
+
     /// Adds a key even if it is held.
     pub fn add_now(&mut self, key: Key) {
+        self.note(&key);
         if self.queued.insert(key.clone()) {
             self.ready.push_back(key);
             self.added += 1;
@@ -63,6 +96,7 @@ impl WorkQueue {
 
     /// Adds a key at a time; an earlier time that was asked for stays.
     pub fn add_at(&mut self, key: Key, at: Time) {
+        self.note(&key);
         match self.due.get(&key) {
             Some(known) if *known <= at => return,
             Some(known) => drop(self.waiting.remove(&(*known, key.clone()))),
@@ -99,6 +133,11 @@ impl WorkQueue {
         }
         let key = self.ready.pop_front()?;
         self.queued.remove(&key);
+        self.because = self.causes.remove(&key).unwrap_or_default();
+        // It may come up again at a time that was asked for before.
+        if self.due.contains_key(&key) {
+            self.note(&key);
+        }
         Some(key)
     }
 

@@ -104,6 +104,8 @@ impl Scheduler {
         self.follow(api.store(), now);
         for _ in 0..budget {
             let Some((key, waiting)) = self.queue.pop(now) else { break };
+            let revision = api.store().get(&key).map_or(0, |pod| pod.revision);
+            api.reacting_to(revision);
             self.schedule_one(api, now, &key, &waiting);
             self.follow(api.store(), now);
         }

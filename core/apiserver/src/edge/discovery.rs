@@ -66,6 +66,10 @@ impl ApiServer {
                 let details = matches!(query.get("includeRequestDetails"), "1" | "true");
                 Ok(dump::table(&self.flow, table, details).map_or_else(Answer::no_page, |text| Answer::text(200, &text)))
             }
+            ["debug", "causes", ..] => {
+                let path = path.strip_prefix("/debug/causes").unwrap_or_default();
+                Ok(Answer::json(200, self.causes_of(path)?.to_string()))
+            }
             [".well-known", "openid-configuration"] => Ok(Answer::json(200, auth::token::discovery(self).to_string())),
             ["openid", "v1", "jwks"] => {
                 Ok(Answer::new(200, "application/jwk-set+json", self.signer.key_set().to_string().into_bytes()))

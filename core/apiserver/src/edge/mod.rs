@@ -157,10 +157,15 @@ impl ApiServer {
         self.annotations.clear();
         self.flow.place.clone_from(&incoming.place);
         let mut seen = Seen::default();
+        if incoming.asked.changes() {
+            let Incoming { request, asked, .. } = &*incoming;
+            self.causes.request(&asked.user.name, &asked.verb, &request.method, &request.target);
+        }
         let answer = self.answer(now, &incoming, &mut seen);
         if self.calls.are_wanted() {
             return Some(incoming);
         }
+        self.causes.own();
         let request = &incoming.request;
         self.flow.answered(request.stream);
         let warnings = std::mem::take(&mut self.warnings);
