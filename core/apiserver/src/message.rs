@@ -189,6 +189,9 @@ pub enum Trust {
     Anything,
 }
 
+/// In place of a node's name: the scheduler is asked, which is part of this program. No node has this name.
+pub const SCHEDULER: &str = "/debug/scheduler";
+
 /// One request to a server outside.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outgoing {

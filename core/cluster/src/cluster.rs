@@ -6,6 +6,7 @@ use object::Time;
 use scheduler::Scheduler;
 use store::Progress;
 
+use crate::explanations;
 use crate::simulated::SimulatedNodes;
 use crate::wire::{Config, Input, Output, Request, StepOutput};
 
@@ -67,6 +68,7 @@ impl Cluster {
         let progress = parts.work(now);
         let outputs = parts.api.take_outputs();
         let mut outputs = parts.nodes.answer(now, outputs);
+        explanations::answer(parts.scheduler.as_mut(), parts.api.store(), now, &mut outputs);
         outputs.append(&mut refused);
         let progress = progress.and(Progress { more: false, wake_at: parts.nodes.logs_wake(now) });
         StepOutput { outputs, wake_at: if progress.more { Some(now) } else { progress.wake_at } }

@@ -7,6 +7,7 @@
 
 mod cluster;
 pub mod driver;
+mod explanations;
 mod simulated;
 pub mod simulation;
 pub mod trace;

@@ -173,9 +173,8 @@ fn find(cx: &Context<'_>, object: &Object, claim: &Value) -> Option<Arc<Object>>
     let waits = cx
         .get(&Key::new(&classes, "", class))
         .is_some_and(|class| str_at(&class.value(), &["volumeBindingMode"]) == "WaitForFirstConsumer");
-    if waits && object::meta::annotation(claim, SELECTED_NODE).is_none() {
-        return None;
-    }
+    // The scheduler chooses for such a claim, and says so by keeping a volume for it.
+    let kept_only = waits && object::meta::annotation(claim, SELECTED_NODE).is_none();
     let access: Vec<&str> = list_at(claim, &["spec", "accessModes"]).iter().filter_map(Value::as_str).collect();
     let selector = at(claim, &["spec", "selector"]).and_then(|selector| LabelSelector::from_json(selector).ok());
     let wanted = quantity(at(claim, &["spec", "resources", "requests", "storage"]));
@@ -198,7 +197,7 @@ fn find(cx: &Context<'_>, object: &Object, claim: &Value) -> Option<Arc<Object>>
             && offer.mode == mode
             && offer.capacity >= wanted
             && access.iter().all(|mode| offer.access.iter().any(|offered| offered == mode));
-        if fits && (selected || reserved) {
+        if fits && (reserved || selected && !kept_only) {
             fitting.push((!reserved, volume.clone()));
         }
     }

@@ -154,15 +154,16 @@ impl Cache {
         slot
     }
 
-    /// A Node object is new or changed; says what of it.
-    pub fn node_changed(&mut self, name: &Arc<str>, object: &Object) -> NodeChange {
+    /// A Node object is new or changed; says what of it, and which labels.
+    pub fn node_changed(&mut self, name: &Arc<str>, object: &Object) -> (NodeChange, Vec<String>) {
         let slot = self.slot(name);
         let said = Said::read(object, &mut self.resources);
-        let Some(node) = self.nodes.get_mut(slot as usize) else { return NodeChange::default() };
+        let Some(node) = self.nodes.get_mut(slot as usize) else { return Default::default() };
         let change = said.differs(node);
         if !change.matters() && !change.images {
-            return change;
+            return (change, Vec::new());
         }
+        let keys = if change.labels { said.changed_labels(node) } else { Vec::new() };
         let counts = change.added || change.labels || change.taints;
         self.soft_taints -= u32::from(node.exists && node.has_soft_taints());
         if counts && node.exists {
@@ -178,7 +179,16 @@ impl Cache {
         if counts {
             self.tallies.enter(node);
         }
-        change
+        (change, keys)
+    }
+
+    /// Changes a node, in thought.
+    pub fn alter(&mut self, slot: u32, change: impl FnOnce(&mut NodeInfo)) {
+        let Some(node) = self.nodes.get_mut(slot as usize).filter(|node| node.exists) else { return };
+        self.tallies.leave(node);
+        change(node);
+        node.version = node.version.wrapping_add(1);
+        self.tallies.enter(node);
     }
 
     /// A Node object is gone.
@@ -206,9 +216,6 @@ impl Cache {
         self.displace(key);
         let slot = self.slot(&pod.node_name);
         self.placed.insert(key.clone(), (slot, pod.uid.clone()));
-        for (claim, _) in &pod.claims {
-            *self.claim_users.entry((pod.namespace.clone(), claim.clone())).or_default() += 1;
-        }
         self.put(slot, pod);
     }
 
@@ -232,21 +239,29 @@ impl Cache {
     pub fn displace(&mut self, key: &Key) -> Option<Arc<PodInfo>> {
         let (slot, uid) = self.placed.remove(key)?;
         let pod = self.take(slot, &uid)?;
-        for (claim, _) in &pod.claims {
-            let user = (pod.namespace.clone(), claim.clone());
-            if let Some(users) = self.claim_users.get_mut(&user) {
-                *users -= 1;
-                if *users == 0 {
-                    self.claim_users.remove(&user);
-                }
-            }
-        }
         self.release(slot);
         Some(pod)
     }
 
+    /// How many placed pods mount a claim.
+    pub fn claim_users(&self, namespace: &Arc<str>, claim: &str) -> u32 {
+        self.claim_users.get(&(namespace.clone(), claim.to_owned())).copied().unwrap_or(0)
+    }
+
+    fn use_claims(&mut self, pod: &PodInfo, number: i32) {
+        for (claim, _) in &pod.claims {
+            let user = (pod.namespace.clone(), claim.clone());
+            let users = self.claim_users.entry(user.clone()).or_default();
+            *users = users.saturating_add_signed(number);
+            if *users == 0 {
+                self.claim_users.remove(&user);
+            }
+        }
+    }
+
     /// Puts a pod on a node, perhaps only in thought.
     pub fn put(&mut self, slot: u32, pod: Arc<PodInfo>) {
+        self.use_claims(&pod, 1);
         let Cache { nodes, tallies, namespaces, .. } = self;
         tallies.moved(pod.class, slot, 1, World { nodes, namespaces });
         let Some(node) = nodes.get_mut(slot as usize) else { return };
@@ -264,6 +279,7 @@ impl Cache {
         if let (Some(class), Some(node)) = (tallies.get_class(pod.class), nodes.get_mut(slot as usize)) {
             node.count(&pod, &class.requests, -1);
         }
+        self.use_claims(&pod, -1);
         Some(pod)
     }
 }

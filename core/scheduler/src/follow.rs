@@ -37,6 +37,7 @@ impl Scheduler {
             _ => {
                 self.cache = Cache::default();
                 self.queue = Queue::default();
+                self.pending.clear();
                 self.search.forget();
                 for resource in [self.names.namespaces.clone(), self.names.nodes.clone(), self.names.pods.clone()] {
                     for object in store.list(&resource, None) {
@@ -71,10 +72,10 @@ impl Scheduler {
 
     fn node_changed(&mut self, key: &Key, object: Option<&Object>, now: Time) {
         let Some(object) = object else { return self.cache.node_gone(&key.name) };
-        let change = self.cache.node_changed(&key.name, object);
+        let (change, keys) = self.cache.node_changed(&key.name, object);
         let Scheduler { cache, queue, profiles, .. } = self;
         if let Some(node) = cache.node(&key.name).filter(|_| change.matters()) {
-            wake(queue, Change::Node(node, change), (cache, profiles), now);
+            wake(queue, Change::Node(node, change, &keys), (cache, profiles), now);
         }
     }
 
@@ -85,6 +86,7 @@ impl Scheduler {
 
     fn pod_left(&mut self, key: &Key, now: Time) {
         self.queue.remove(key);
+        self.pending.remove(key);
         self.cache.nominate(key, None);
         if let Some(pod) = self.cache.displace(key) {
             self.changed(Change::PodLeft(&pod), now);
@@ -102,6 +104,9 @@ impl Scheduler {
 
     fn pod_changed(&mut self, key: &Key, object: &Object, now: Time) {
         let meta = &object.meta;
+        if self.pending.contains_key(key) && meta.deletion_timestamp.is_none() {
+            return;
+        }
         if let Some(placed) = self.cache.placed(key) {
             let same = *placed.uid == *meta.uid
                 && (placed.assumed || placed.generation == meta.generation)
@@ -125,9 +130,8 @@ impl Scheduler {
             self.pod_left(key, now);
         } else if !pod.node_name.is_empty() {
             self.placed_changed(key, pod, now);
-        } else if (pod.deleting && pod.nominated_node.is_empty()) || !self.profiles.contains_key(&pod.scheduler_name) {
-            self.queue.remove(key);
-            self.cache.nominate(key, None);
+        } else if pod.deleting || !self.profiles.contains_key(&pod.scheduler_name) {
+            self.pod_left(key, now);
         } else {
             self.waiting_changed(key, pod, now);
         }

@@ -9,9 +9,11 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod cache;
+mod claims;
 mod config;
 mod defaults;
-mod explain;
+mod explanation;
+
 mod follow;
 mod node_info;
 mod placer;
@@ -25,6 +27,7 @@ mod search;
 mod tallies;
 mod tally;
 mod topology;
+mod words;
 mod writes;
 
 pub use config::Profile;

@@ -199,6 +199,13 @@ impl Said {
         }
     }
 
+    /// The labels that a node has otherwise.
+    pub fn changed_labels(&self, node: &NodeInfo) -> Vec<String> {
+        let differs = |key: &&String| self.labels.get(*key) != node.labels.get(*key);
+        let gone = node.labels.keys().filter(|key| !self.labels.contains_key(*key));
+        self.labels.keys().filter(differs).chain(gone).cloned().collect()
+    }
+
     /// What of it a node does not know yet.
     pub fn differs(&self, node: &NodeInfo) -> NodeChange {
         NodeChange {
@@ -251,8 +258,7 @@ impl NodeInfo {
         self.scored.1 += sign * pod.scored.1;
         let counted = |number: u32, yes: bool| if yes { number.saturating_add_signed(sign as i32) } else { number };
         self.with_host_ports = counted(self.with_host_ports, !pod.host_ports.is_empty());
-        let volumes = !pod.claims.is_empty() || !pod.disks.is_empty() || !pod.inline_drivers.is_empty();
-        self.with_volumes = counted(self.with_volumes, volumes);
+        self.with_volumes = counted(self.with_volumes, pod.has_volumes());
         let number = self.classes.entry(pod.class).or_default();
         *number = number.saturating_add_signed(sign as i32);
         if *number == 0 {

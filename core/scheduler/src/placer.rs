@@ -8,9 +8,9 @@ use store::{Key, Object, Store};
 
 use crate::cache::Cache;
 use crate::config::Profile;
-use crate::explain;
 use crate::pod_info::PodInfo;
 use crate::search::{self, Attempt, Search};
+use crate::words;
 
 /// Places pods one after another.
 pub struct Placer {
@@ -41,10 +41,10 @@ impl Placer {
             Ok(ground) => ground,
             Err((plugin, why)) => {
                 let verdict = search::nowhere(&mut self.cache, plugin, why);
-                return Err(explain::unschedulable(&verdict, &self.cache.resources, None));
+                return Err(words::unschedulable(&verdict, &self.cache.resources, None));
             }
         };
-        let attempt = self.search.find(&pod, &ground, &mut self.cache);
+        let attempt = self.search.find(&pod, &ground, &mut self.cache, &self.store);
         self.search.keep(&pod, ground.prepared, &self.cache);
         match attempt {
             Attempt::Node(slot) => {
@@ -53,7 +53,7 @@ impl Placer {
                 self.cache.place(&object.key, Arc::new(placed));
                 Ok(node_name)
             }
-            Attempt::Nowhere(verdict) => Err(explain::unschedulable(&verdict, &self.cache.resources, None)),
+            Attempt::Nowhere(verdict) => Err(words::unschedulable(&verdict, &self.cache.resources, None)),
         }
     }
 }

@@ -166,6 +166,11 @@ pub struct SpreadConstraint {
 }
 
 impl Template {
+    /// Whether it mounts anything that not every node can give it.
+    pub fn has_volumes(&self) -> bool {
+        !(self.claims.is_empty() && self.disks.is_empty() && self.inline_drivers.is_empty())
+    }
+
     /// Whether it cares which pods are near, so that the rank of others depends on it.
     pub fn has_affinity(&self) -> bool {
         !(self.affinity.is_empty() && self.preferred_pods.is_empty())

@@ -12,10 +12,10 @@ use object::{GroupResource, Rng, Value};
 use store::{Store, View};
 
 use crate::cache::Cache;
-use crate::explain;
 use crate::plugins::{self, Rejection, Verdict};
 use crate::pod_info::PodInfo;
 use crate::search::Ground;
+use crate::words;
 
 /// What makes priorities positive, so that their sum counts pods too.
 const PRIORITY_OFFSET: i64 = i32::MAX as i64 + 1;
@@ -106,7 +106,7 @@ impl Preemption<'_> {
             }
         }
         candidates.order_by(|a, b| a.node.cmp(&b.node));
-        let none = || explain::available(total, reasons.iter().map(String::as_str));
+        let none = || words::available(total, reasons.iter().map(String::as_str));
         candidates.into_iter().min_by_key(Candidate::cost).ok_or_else(none)
     }
 
@@ -153,7 +153,7 @@ impl Preemption<'_> {
     }
 
     fn fits(&mut self, slot: u32, ground: &Ground) -> Result<(), Rejection> {
-        plugins::filter_with_nominated(self.pod, slot, (&ground.prepared, &ground.attached), self.cache)
+        plugins::filter_with_nominated(self.pod, slot, (&ground.prepared, &ground.attached, self.store), self.cache)
     }
 }
 

@@ -93,6 +93,11 @@ impl Queue {
         self.waiting.get(key)
     }
 
+    /// Attempts at a pod so far.
+    pub fn attempts(&self, key: &Key) -> u32 {
+        self.waiting.get(key).map_or(0, |waiting| waiting.attempts)
+    }
+
     /// A pod waits no more.
     pub fn remove(&mut self, key: &Key) -> Option<Waiting> {
         let waiting = self.waiting.remove(key)?;

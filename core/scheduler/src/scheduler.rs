@@ -9,13 +9,15 @@ use object::{GroupResource, GroupVersionResource, Time};
 use store::{Key, Progress};
 
 use crate::cache::Cache;
+use crate::claims::Pending;
 use crate::config::Profile;
-use crate::explain;
+use crate::explanation::Attempts;
 use crate::plugins::{Plugin, Verdict};
 use crate::pod_info::PodInfo;
 use crate::preemption::Preemption;
 use crate::queue::{Queue, Waiting};
 use crate::search::{self, Attempt, Ground, Search};
+use crate::words;
 
 /// What the scheduler must be told.
 #[derive(Clone, Debug)]
@@ -40,8 +42,12 @@ pub struct Scheduler {
     pub(crate) cache: Cache,
     pub(crate) queue: Queue,
     pub(crate) search: Search,
+    /// Pods whose node is chosen and whose volumes are not there yet.
+    pub(crate) pending: BTreeMap<Key, Pending>,
     /// Events up to this revision were taken in; `None` before the first run.
     pub(crate) followed: Option<u64>,
+    /// What came of the last attempts.
+    pub(crate) attempts: Attempts,
     /// Events that are still to be written.
     pub(crate) unsaid: VecDeque<Said>,
     pub(crate) names: Names,
@@ -82,7 +88,9 @@ impl Scheduler {
             cache: Cache::default(),
             queue: Queue::default(),
             search: Search::new(settings.seed),
+            pending: BTreeMap::new(),
             followed: None,
+            attempts: Attempts::default(),
             unsaid: VecDeque::new(),
             names: Names {
                 pods: GroupResource::new("", "pods"),
@@ -109,7 +117,12 @@ impl Scheduler {
             self.schedule_one(api, now, &key, &waiting);
             self.follow(api.store(), now);
         }
-        Progress { more: self.queue.has_active(), wake_at: self.queue.next_at() }
+        if !self.pending.is_empty() {
+            self.settle_claims(api, now);
+        }
+        let timeout = self.pending.values().map(|pending| pending.until).min();
+        let wake_at = [self.queue.next_at(), timeout].into_iter().flatten().min();
+        Progress { more: self.queue.has_active(), wake_at }
     }
 
     /// The profile that a pod goes by.
@@ -122,8 +135,8 @@ impl Scheduler {
         let profile = self.profile(pod);
         match self.search.prepare(pod, &mut self.cache, api.store(), &profile) {
             Ok(ground) => {
-                match self.search.find(pod, &ground, &mut self.cache) {
-                    Attempt::Node(slot) => self.place(api, now, (key, pod), slot),
+                match self.search.find(pod, &ground, &mut self.cache, api.store()) {
+                    Attempt::Node(slot) => self.place(api, now, (key, pod), slot, &ground),
                     Attempt::Nowhere(verdict) => self.refuse(api, now, (key, pod), &verdict, Some(&ground)),
                 }
                 self.search.keep(pod, ground.prepared, &self.cache);
@@ -136,9 +149,14 @@ impl Scheduler {
     }
 
     /// Gives a pod its node.
-    fn place(&mut self, api: &mut ApiServer, now: Time, (key, pod): (&Key, &Arc<PodInfo>), slot: u32) {
-        let Some(node) = self.cache.at(slot).map(|node| node.name.clone()) else { return self.queue.retry(key, now) };
-        match self.bind(api, now, pod, &node) {
+    fn place(&mut self, api: &mut ApiServer, now: Time, (key, pod): (&Key, &Arc<PodInfo>), slot: u32, ground: &Ground) {
+        let Some(node) = self.cache.at(slot) else { return self.queue.retry(key, now) };
+        let (node, decision) = (node.name.clone(), ground.attached.decision(node));
+        let waits = !decision.is_empty();
+        self.attempts.note(key, now, self.queue.attempts(key), Ok(node.clone()));
+        let result = if waits { self.begin(api, now, (key, pod), &node, &decision) } else { self.bind(api, now, pod, &node) };
+        match result {
+            Ok(()) if waits => {}
             Ok(()) => {
                 api.scheduled(&pod.scheduler_name, "scheduled");
                 let message = format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name);
@@ -168,12 +186,13 @@ impl Scheduler {
     ) {
         api.scheduled(&pod.scheduler_name, "unschedulable");
         let (nomination, said) = self.preempt(api, now, pod, verdict, ground);
-        let message = explain::unschedulable(verdict, &self.cache.resources, said.as_deref());
+        let message = words::unschedulable(verdict, &self.cache.resources, said.as_deref());
         let mut by: BTreeSet<_> = object::order::set(verdict.rejections.iter().map(|(_, r)| r.plugin));
         if by.is_empty() {
             // With no node at all, only a node can help.
             by.insert(Plugin::NodeName);
         }
+        self.attempts.note(key, now, self.queue.attempts(key), Err(message.as_str().into()));
         self.queue.failed(key, by, now);
         self.write_condition(api, now, key, pod, ("Unschedulable", &message, &nomination));
         self.event(now, pod, EventType::Warning, "FailedScheduling", message);

@@ -76,7 +76,7 @@ impl Search {
         };
         let attached = match prepared.contradiction() {
             Some(why) => Err(why),
-            None => Attached::of(pod, cache, profile, store),
+            None => Attached::of(pod, profile, store),
         };
         match attached {
             Ok(attached) => Ok(Ground { prepared, attached }),
@@ -97,9 +97,9 @@ impl Search {
     }
 
     /// Filters and scores.
-    pub fn find(&mut self, pod: &PodInfo, ground: &Ground, cache: &mut Cache) -> Attempt {
+    pub fn find(&mut self, pod: &PodInfo, ground: &Ground, cache: &mut Cache, store: &Store) -> Attempt {
         let Ground { prepared, attached } = ground;
-        let with = (prepared, attached);
+        let with = (prepared, attached, store);
         // Where room was made for it, it goes.
         if let Some(slot) = cache.node(&pod.nominated_node).map(|node| node.slot)
             && plugins::filter_with_nominated(pod, slot, with, cache).is_ok()
@@ -128,7 +128,7 @@ impl Search {
             [] => Attempt::Nowhere(Verdict { rejections, whole: None }),
             [only] => Attempt::Node(*only),
             _ => {
-                let trial = Trial { pod, prepared, attached, cache };
+                let trial = Trial { pod, prepared, attached, cache, store };
                 Attempt::Node(self.choose(&fitting, &trial.totals(&fitting, all)))
             }
         }

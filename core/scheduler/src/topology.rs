@@ -46,6 +46,11 @@ impl Topologies {
         id
     }
 
+    /// Whether anybody has asked for a key.
+    pub fn is_key(&self, key: &str) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// The domain of a node.
     pub fn domain(&self, key: KeyId, slot: u32) -> DomainId {
         self.of(key).get(slot as usize).copied().unwrap_or(NO_DOMAIN)

@@ -23,7 +23,7 @@ use crate::calls::Work;
 use crate::flow::Place;
 use crate::flow::queues::Refusal;
 use crate::identity::UserInfo;
-use crate::message::{Output, Request};
+use crate::message::{Outgoing, Output, Relay, Request, SCHEDULER};
 use crate::metrics::{self, Labels};
 use crate::server::ApiServer;
 use crate::strategy::crd;
@@ -258,6 +258,13 @@ impl ApiServer {
                     };
                 }
                 self.on_resource(now, incoming, gvr, (namespace, name, subresource), *watch)
+            }
+            Route::Other(path) if path.trim_start_matches('/').starts_with("debug/scheduler/") => {
+                // The scheduler answers; the API server knows nothing of it.
+                let outgoing = Outgoing { method: request.method.clone(), target: request.target.clone(), ..Outgoing::default() };
+                let node = SCHEDULER.to_owned();
+                self.outputs.push(Output::Forward { stream: request.stream, node, relay: Relay::Verbatim, outgoing });
+                Ok(None)
             }
             Route::Other(path) => self.on_path(request, path, query).map(Some),
         }

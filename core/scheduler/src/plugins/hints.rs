@@ -1,7 +1,7 @@
 //! Queueing hints: which changes in the cluster can make a node fit a pod that a plugin ruled out. A pod is tried again for these
 //! and for no others.
 
-use super::{Plugin, node_affinity, node_ports, node_resources, node_unschedulable, taint_toleration};
+use super::{Plugin, node_affinity, node_ports, node_resources, node_unschedulable, taint_toleration, volumes};
 use crate::cache::Cache;
 use crate::config::Profile;
 use crate::node_info::{NodeChange, NodeInfo};
@@ -10,8 +10,8 @@ use crate::pod_info::{PodInfo, Template};
 /// A change in the cluster that may help waiting pods.
 #[derive(Clone, Copy)]
 pub(crate) enum Change<'a> {
-    /// A node came, or what is said of it is new.
-    Node(&'a NodeInfo, NodeChange),
+    /// A node came, or what is said of it is new; with the labels that have changed.
+    Node(&'a NodeInfo, NodeChange, &'a [String]),
     /// A pod left its node.
     PodLeft(&'a PodInfo),
     /// A pod needs less of its node than it did: the first was, the second is.
@@ -36,21 +36,29 @@ impl Change<'_> {
         match self {
             Change::Node(..) => &Plugin::ALL,
             Change::PodLeft(_) => {
-                &[Plugin::NodePorts, Plugin::NodeResourcesFit, Plugin::PodTopologySpread, Plugin::InterPodAffinity]
+                const FREED: [Plugin; 6] = [
+                    Plugin::NodePorts,
+                    Plugin::NodeResourcesFit,
+                    Plugin::VolumeRestrictions,
+                    Plugin::NodeVolumeLimits,
+                    Plugin::PodTopologySpread,
+                    Plugin::InterPodAffinity,
+                ];
+                &FREED
             }
             Change::PodShrank(..) => &[Plugin::NodeResourcesFit],
             Change::PodPlaced(_) | Change::PodRelabelled(..) => &[Plugin::PodTopologySpread, Plugin::InterPodAffinity],
             Change::PodLeaves(_) => &[Plugin::PodTopologySpread],
             Change::Own(..) => &Plugin::ALL,
             Change::Namespace => &[Plugin::InterPodAffinity],
-            Change::Volume => &[Plugin::VolumeBinding],
+            Change::Volume => &[Plugin::VolumeBinding, Plugin::VolumeZone, Plugin::NodeVolumeLimits],
         }
     }
 
     /// Whether it can make a node fit `pod` that `plugin` ruled out.
     pub fn helps(self, plugin: Plugin, pod: &Template, profile: &Profile, cache: &Cache) -> bool {
         match (self, plugin) {
-            (Change::Node(node, change), _) => node_helps(plugin, pod, (node, change), profile, cache),
+            (Change::Node(node, change, keys), _) => node_helps(plugin, pod, (node, change, keys), profile, cache),
             (Change::PodLeft(other), Plugin::NodePorts) => node_ports::conflict(pod, other),
             (Change::PodLeft(_), Plugin::NodeResourcesFit) => true,
             (Change::PodShrank(before, after), Plugin::NodeResourcesFit) => {
@@ -81,13 +89,21 @@ impl Change<'_> {
                     || (unwanted(pod, before, cache) && !unwanted(pod, after, cache))
             }
             (Change::Namespace, Plugin::InterPodAffinity) => true,
-            (Change::Volume, Plugin::VolumeBinding) => true,
+            (Change::PodLeft(other), Plugin::VolumeRestrictions) => volumes::freed(pod, other),
+            (Change::PodLeft(other), Plugin::NodeVolumeLimits) => other.has_volumes(),
+            (Change::Volume, _) => true,
             _ => false,
         }
     }
 }
 
-fn node_helps(plugin: Plugin, pod: &Template, (node, change): (&NodeInfo, NodeChange), profile: &Profile, cache: &Cache) -> bool {
+fn node_helps(
+    plugin: Plugin,
+    pod: &Template,
+    (node, change, keys): (&NodeInfo, NodeChange, &[String]),
+    profile: &Profile,
+    cache: &Cache,
+) -> bool {
     match plugin {
         Plugin::NodeUnschedulable => (change.added || change.taints) && node_unschedulable::filter(pod, node).is_ok(),
         Plugin::TaintToleration => (change.added || change.taints) && taint_toleration::filter(pod, node).is_ok(),
@@ -103,15 +119,24 @@ fn node_helps(plugin: Plugin, pod: &Template, (node, change): (&NodeInfo, NodeCh
         }
         Plugin::PodTopologySpread => {
             let labelled = pod.spread.iter().all(|c| node.labels.contains_key(&c.topology_key));
-            // A node that has lost a label takes a domain away that was too empty.
-            (change.added && labelled) || change.labels || (change.taints && pod.spread.iter().any(|c| c.honors_taints))
+            // A node that has lost a label takes a domain away that was too empty; one that is wanted now adds one.
+            let asked = |key: &String| {
+                let expressions =
+                    pod.required_nodes.iter().flat_map(|r| &r.node_selector_terms).flat_map(|t| &t.match_expressions);
+                pod.node_selector.contains_key(key) || expressions.map(|e| &e.key).any(|k| k == key)
+            };
+            let counts = |key: &String| pod.spread.iter().any(|c| c.topology_key == *key) || asked(key);
+            (change.added && labelled)
+                || (change.labels && (pod.spread.is_empty() || keys.iter().any(counts)))
+                || (change.taints && pod.spread.iter().any(|c| c.honors_taints))
         }
         Plugin::InterPodAffinity => {
-            let terms = || pod.affinity.iter().chain(&pod.anti_affinity);
-            let keyed = terms().any(|term| node.labels.contains_key(&term.topology_key));
-            (change.added || change.labels) && (keyed || !pod.anti_affinity.is_empty() || pod.affinity.is_empty())
+            let own = |key: &String| pod.affinity.iter().chain(&pod.anti_affinity).any(|term| term.topology_key == *key);
+            // The terms of others may be what keeps it off.
+            change.added || (change.labels && keys.iter().any(|key| own(key) || cache.tallies.topologies.is_key(key)))
         }
-        Plugin::VolumeBinding => change.added || change.labels,
+        Plugin::VolumeBinding | Plugin::VolumeZone => change.added || change.labels,
+        Plugin::NodeVolumeLimits | Plugin::VolumeRestrictions => change.added,
     }
 }
 

@@ -11,7 +11,7 @@ mod node_unschedulable;
 mod pod_topology_spread;
 mod scores;
 mod taint_toleration;
-mod volume_binding;
+mod volumes;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -25,11 +25,13 @@ use crate::node_info::{NodeInfo, ResourceId, Resources};
 use crate::pod_info::{PodInfo, SpreadConstraint, Template};
 
 pub(crate) use hints::Change;
+pub(crate) use node_ports::conflict as ports_conflict;
 use scores::MAX_SCORE;
 
 use inter_pod_affinity::Neighbours;
 use pod_topology_spread::Spread;
-use volume_binding::Volumes;
+use volumes::Volumes;
+pub(crate) use volumes::{Decision, claim_is_bound};
 
 /// A filter plugin, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,8 +48,14 @@ pub enum Plugin {
     NodePorts,
     /// Resources.
     NodeResourcesFit,
+    /// Disks and claims that only one may use.
+    VolumeRestrictions,
+    /// How many volumes a node can have.
+    NodeVolumeLimits,
     /// Claims and the reach of volumes.
     VolumeBinding,
+    /// Zones of volumes.
+    VolumeZone,
     /// Even spreading.
     PodTopologySpread,
     /// Pods near which to be, or not.
@@ -56,14 +64,17 @@ pub enum Plugin {
 
 impl Plugin {
     /// All of them, in order.
-    pub const ALL: [Plugin; 9] = [
+    pub const ALL: [Plugin; 12] = [
         Plugin::NodeUnschedulable,
         Plugin::NodeName,
         Plugin::TaintToleration,
         Plugin::NodeAffinity,
         Plugin::NodePorts,
         Plugin::NodeResourcesFit,
+        Plugin::VolumeRestrictions,
+        Plugin::NodeVolumeLimits,
         Plugin::VolumeBinding,
+        Plugin::VolumeZone,
         Plugin::PodTopologySpread,
         Plugin::InterPodAffinity,
     ];
@@ -77,7 +88,10 @@ impl Plugin {
             Plugin::NodeAffinity => "NodeAffinity",
             Plugin::NodePorts => "NodePorts",
             Plugin::NodeResourcesFit => "NodeResourcesFit",
+            Plugin::VolumeRestrictions => "VolumeRestrictions",
+            Plugin::NodeVolumeLimits => "NodeVolumeLimits",
             Plugin::VolumeBinding => "VolumeBinding",
+            Plugin::VolumeZone => "VolumeZone",
             Plugin::PodTopologySpread => "PodTopologySpread",
             Plugin::InterPodAffinity => "InterPodAffinity",
         }
@@ -210,12 +224,17 @@ pub(crate) struct Attached {
 
 impl Attached {
     /// Looks them up; an error is what rules out every node.
-    pub fn of(pod: &PodInfo, _cache: &Cache, profile: &Profile, store: &Store) -> Result<Self, (Plugin, String)> {
+    pub fn of(pod: &PodInfo, profile: &Profile, store: &Store) -> Result<Self, (Plugin, String)> {
         let mut attached = Attached::default();
-        if profile.filters(Plugin::VolumeBinding) && !pod.claims.is_empty() {
-            attached.volumes = Volumes::of(pod, store).map_err(|why| (Plugin::VolumeBinding, why))?;
+        if profile.filters(Plugin::VolumeBinding) && pod.has_volumes() {
+            attached.volumes = Volumes::of(pod, store)?;
         }
         Ok(attached)
+    }
+
+    /// What has to be done for the pod's volumes before it is bound to this node.
+    pub fn decision(&self, node: &NodeInfo) -> Decision {
+        self.volumes.decide(node).unwrap_or_default()
     }
 }
 
@@ -226,6 +245,7 @@ pub(crate) struct Trial<'a> {
     pub prepared: &'a Prepared,
     pub attached: &'a Attached,
     pub cache: &'a Cache,
+    pub store: &'a Store,
 }
 
 impl Trial<'_> {
@@ -243,7 +263,10 @@ impl Trial<'_> {
             Plugin::NodeAffinity => node_affinity::filter(pod, node, profile),
             Plugin::NodePorts => node_ports::filter(pod, node),
             Plugin::NodeResourcesFit => node_resources::filter(&self.prepared.asked, node),
-            Plugin::VolumeBinding => self.attached.volumes.filter(node),
+            Plugin::VolumeRestrictions => self.attached.volumes.filter_restrictions(pod, node, self.cache),
+            Plugin::NodeVolumeLimits => self.attached.volumes.filter_limits(node, self.store),
+            Plugin::VolumeBinding => self.attached.volumes.decide(node).map(drop),
+            Plugin::VolumeZone => self.attached.volumes.filter_zone(node),
             Plugin::PodTopologySpread => self.prepared.spread.filter(self.cache, node),
             Plugin::InterPodAffinity => self.prepared.neighbours.filter(self.cache, node),
         }
@@ -283,7 +306,7 @@ impl Trial<'_> {
 pub(crate) fn filter_with_nominated(
     pod: &PodInfo,
     slot: u32,
-    (prepared, attached): (&Prepared, &Attached),
+    (prepared, attached, store): (&Prepared, &Attached, &Store),
     cache: &mut Cache,
 ) -> Result<(), Rejection> {
     let Some(node) = cache.at(slot) else { return Err(no_victims()) };
@@ -296,7 +319,7 @@ pub(crate) fn filter_with_nominated(
             for other in &expected {
                 cache.put(slot, other.clone());
             }
-            let trial = Trial { pod, prepared, attached, cache };
+            let trial = Trial { pod, prepared, attached, cache, store };
             let fuller = cache.at(slot).map_or(Ok(()), |node| trial.filter(node));
             for other in &expected {
                 cache.take(slot, &other.uid);
@@ -304,6 +327,6 @@ pub(crate) fn filter_with_nominated(
             fuller?;
         }
     }
-    let trial = Trial { pod, prepared, attached, cache };
+    let trial = Trial { pod, prepared, attached, cache, store };
     cache.at(slot).map_or(Ok(()), |node| trial.filter(node))
 }

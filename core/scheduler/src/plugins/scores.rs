@@ -10,7 +10,6 @@ pub(crate) const MAX_SCORE: i64 = 100;
 
 /// What one plugin says of each node.
 #[derive(Debug)]
-#[expect(dead_code, reason = "read by explanations, which are to come")]
 pub(crate) struct Column {
     /// The plugin.
     pub plugin: &'static str,
