@@ -18,8 +18,10 @@ fn what_was_found_stays_fixed() {
 }
 
 /// Failures that were found, minimised; each has been fixed.
-const TRACES: &[(&str, &str)] =
-    &[("a bookmark before events of its own step", include_str!("traces/bookmark-before-events.json"))];
+const TRACES: &[(&str, &str)] = &[
+    ("a bookmark before events of its own step", include_str!("traces/bookmark-before-events.json")),
+    ("a StatefulSet that finds the revisions of one before it", include_str!("traces/an-orphaned-revision.json")),
+];
 
 #[test]
 fn what_is_deliberately_wrong_is_found() {

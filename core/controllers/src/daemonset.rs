@@ -108,7 +108,7 @@ impl Controller for DaemonSetController {
         let Some(object) = cx.get(key) else { return Ok(()) };
         let set = object.value();
         let claimed = DAEMON_SET.claim(cx, &object, |_| true)?;
-        let mut history = History::of(cx, &set);
+        let mut history = History::of(cx, &DAEMON_SET, &set)?;
         let collisions = i64_at(&set, &["status", "collisionCount"]).unwrap_or(0);
         let revision = history.current(cx, &DAEMON_SET, &set, collisions)?;
         let name = name_of(&revision);

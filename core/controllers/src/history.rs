@@ -5,14 +5,14 @@
 use object::order::Order as _;
 use std::sync::Arc;
 
-use apiserver::{DeleteOptions, gvr};
+use apiserver::{DeleteOptions, PatchKind, gvr};
 use object::rng::safe_encode;
 use object::value::{at, i64_at, set, str_at};
 use object::{GroupResource, GroupVersionResource, Result, Value, json};
 use store::Object;
 
 use crate::context::Context;
-use crate::pod_control::Kind;
+use crate::pod_control::{Kind, selector_of};
 
 const HASH: &str = "controller.kubernetes.io/hash";
 
@@ -63,13 +63,16 @@ pub struct History {
 }
 
 impl History {
-    /// Those there are.
-    pub fn of(cx: &Context<'_>, owner: &Value) -> Self {
+    /// Those there are. An owner that has none yet adopts what one before it, with the same selector, has left.
+    pub fn of(cx: &mut Context<'_>, kind: &Kind, owner: &Value) -> Result<Self> {
         let uid = str_at(owner, &["metadata", "uid"]);
         let owned: Vec<Arc<Object>> = cx.owned(&GroupResource::new("apps", "controllerrevisions"), uid);
         let mut all: Vec<Value> = owned.iter().map(|revision| revision.value()).collect();
+        if all.is_empty() {
+            all = adopt_orphans(cx, kind, owner)?;
+        }
         all.order_by_key(|revision| (i64_at(revision, &["revision"]).unwrap_or(0), name_of(revision).to_owned()));
-        History { all }
+        Ok(History { all })
     }
 
     /// The revision with this name.
@@ -120,6 +123,26 @@ impl History {
         }
         Ok(())
     }
+}
+
+/// Makes the owner's what nobody has and its selector means.
+fn adopt_orphans(cx: &mut Context<'_>, kind: &Kind, owner: &Value) -> Result<Vec<Value>> {
+    if at(owner, &["metadata", "deletionTimestamp"]).is_some() {
+        return Ok(Vec::new());
+    }
+    let namespace = str_at(owner, &["metadata", "namespace"]);
+    let selector = selector_of(owner);
+    let is_orphan = |o: &&Arc<Object>| {
+        o.meta.controller().is_none() && o.meta.deletion_timestamp.is_none() && selector.matches(&o.meta.labels)
+    };
+    let revisions_of = GroupResource::new("apps", "controllerrevisions");
+    let orphans: Vec<Arc<Object>> = cx.store().list(&revisions_of, Some(namespace)).filter(is_orphan).cloned().collect();
+    let mut adopted = Vec::new();
+    for orphan in orphans {
+        let patch = json!({"metadata": {"uid": orphan.meta.uid, "ownerReferences": [kind.reference(owner)]}});
+        adopted.push(cx.client().patch(&revisions(), namespace, &orphan.key.name, "", PatchKind::Strategic, patch)?);
+    }
+    Ok(adopted)
 }
 
 /// The name of an object.

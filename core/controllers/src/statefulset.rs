@@ -46,7 +46,7 @@ impl Controller for StatefulSetController {
         let Some(object) = cx.get(key) else { return Ok(()) };
         let set = object.value();
         let claimed = STATEFUL_SET.claim(cx, &object, |_| true)?;
-        let mut history = History::of(cx, &set);
+        let mut history = History::of(cx, &STATEFUL_SET, &set)?;
         let collisions = i64_at(&set, &["status", "collisionCount"]).unwrap_or(0);
         let update = history.current(cx, &STATEFUL_SET, &set, collisions)?;
         let current = history.named(str_at(&set, &["status", "currentRevision"])).unwrap_or(&update).clone();
