@@ -32,6 +32,10 @@ pub struct PodFacts {
     pub hopeless: bool,
     /// Its addresses.
     pub ip: String,
+    /// Ports of its node that it takes.
+    pub host_ports: Vec<i64>,
+    /// It will not be on one node with pods that have this label.
+    pub alone: Option<String>,
 }
 
 impl View for PodFacts {
@@ -58,6 +62,7 @@ impl View for PodFacts {
             tolerations: list_at(pod, &["spec", "tolerations"]).to_vec(),
             node_selector: object::meta::string_map(at(pod, &["spec", "nodeSelector"])),
             demanding: !list_at(pod, &["spec", "schedulingGates"]).is_empty()
+                || containers.iter().any(|c| !list_at(c, &["ports"]).is_empty())
                 || at(pod, &["spec", "affinity"]).is_some_and(|a| a.as_object().is_some_and(|a| !a.is_empty()))
                 || !list_at(pod, &["spec", "topologySpreadConstraints"]).is_empty()
                 || list_at(pod, &["spec", "volumes"]).iter().any(|v| v.get("persistentVolumeClaim").is_some()),
@@ -65,6 +70,10 @@ impl View for PodFacts {
             index: note("batch.kubernetes.io/job-completion-index").map(str::to_owned),
             hopeless: images || note("wasmkube.dev/exit-code").is_some() || note("wasmkube.dev/fail-probes").is_some(),
             ip: str_at(pod, &["status", "podIP"]).to_owned(),
+            host_ports: containers.iter().flat_map(|c| list_at(c, &["ports"])).filter_map(|p| i64_at(p, &["hostPort"])).collect(),
+            alone: list_at(pod, &["spec", "affinity", "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution"])
+                .first()
+                .map(|term| str_at(term, &["labelSelector", "matchLabels", "app"]).to_owned()),
         }
     }
 }

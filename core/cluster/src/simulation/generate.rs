@@ -12,18 +12,22 @@ const NAMESPACES: [&str; 2] = ["a", "b"];
 pub fn generate(seed: u64, faults: &[&str]) -> Script {
     let mut maker = Maker { rng: Rng::new(seed ^ 0x7363_7269_7074), steps: Vec::new(), crons: Vec::new(), made: Vec::new() };
     let nodes = 1 + maker.below(4) as u32;
-    let length = 15_000 + maker.below(75_000);
-    let operations = 6 + maker.below(30);
+    // Most are short: many small clusters find more than few large ones in the same time.
+    let long = maker.below(8) == 0;
+    let length = if long { 20_000 + maker.below(80_000) } else { 4_000 + maker.below(30_000) };
+    let operations = if long { 8 + maker.below(30) } else { 4 + maker.below(14) };
     for namespace in NAMESPACES {
         maker.create(0, "v1", "", "namespaces", json!({"kind": "Namespace", "metadata": {"name": namespace}}));
     }
+    let important = json!({"kind": "PriorityClass", "metadata": {"name": "important"}, "value": 1_000});
+    maker.create(0, "scheduling.k8s.io/v1", "", "priorityclasses", important);
     for _ in 0..operations {
         let at = 500 + maker.below(length);
         maker.operation(at);
     }
     let allowed: Vec<&str> = FAULTS.iter().copied().filter(|fault| faults.contains(fault)).collect();
     if !allowed.is_empty() {
-        for _ in 0..maker.below(9) {
+        for _ in 0..maker.below(if long { 10 } else { 6 }) {
             let at = 300 + maker.below(length + 5_000);
             let kind = allowed[maker.below(allowed.len() as u64) as usize];
             maker.fault(at, kind, nodes);
@@ -75,7 +79,7 @@ impl Maker {
 
     fn operation(&mut self, at: u64) {
         let namespace = self.of(&["a", "a", "a", "b"]);
-        match self.below(24) {
+        match self.below(26) {
             0..=3 => self.deployment(at, namespace),
             4..=5 => self.stateful_set(at, namespace),
             6 => self.daemon_set(at, namespace),
@@ -97,8 +101,32 @@ impl Maker {
             18 if self.below(6) == 0 => {
                 self.step(at, Action::Delete { path: "/api/v1/namespaces/b".to_owned(), propagation: "Background".to_owned() });
             }
+            19 => self.volume(at),
+            20 => self.claim(at, namespace),
             _ => self.change(at),
         }
+    }
+
+    fn volume(&mut self, at: u64) {
+        let spec = json!({
+            "capacity": {"storage": self.of(&["1Gi", "2Gi"])}, "accessModes": ["ReadWriteOnce"], "storageClassName": "manual",
+            "hostPath": {"path": "/simulated"}, "persistentVolumeReclaimPolicy": "Retain",
+        });
+        let name = format!("v{}", self.below(4));
+        let object = json!({"kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec});
+        let path = self.create(at, "v1", "", "persistentvolumes", object);
+        self.made.push(("volume", path));
+    }
+
+    fn claim(&mut self, at: u64, namespace: &str) {
+        let spec = json!({
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "manual",
+            "resources": {"requests": {"storage": self.of(&["1Gi", "2Gi"])}},
+        });
+        let name = format!("p{}", self.below(4));
+        let object = json!({"kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec});
+        let path = self.create(at, "v1", namespace, "persistentvolumeclaims", object);
+        self.made.push(("claim", path));
     }
 
     fn template(&mut self, app: &str, ends: Option<&str>) -> Value {
@@ -122,7 +150,18 @@ impl Maker {
         if self.below(5) == 0 {
             annotations["wasmkube.dev/start-latency"] = self.of(&["500ms", "2s"]).into();
         }
+        if self.below(10) == 0 {
+            container["ports"] = json!([{"containerPort": 80, "hostPort": 8_080}]);
+        }
         let mut spec = json!({"containers": [container], "terminationGracePeriodSeconds": self.of(&[0, 1, 5, 30])});
+        if self.below(8) == 0 {
+            spec["affinity"] = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+                {"labelSelector": {"matchLabels": {"app": app}}, "topologyKey": "kubernetes.io/hostname"},
+            ]}});
+        }
+        if self.below(6) == 0 {
+            spec["priorityClassName"] = "important".into();
+        }
         if ends.is_none() && self.below(8) == 0 {
             annotations["wasmkube.dev/ignore-sigterm"] = "true".into();
             spec["terminationGracePeriodSeconds"] = 5.into();
@@ -343,7 +382,8 @@ impl Maker {
             ("deployment" | "statefulset" | "daemonset", _) => roll,
             ("job", 0..=1) => json!({"spec": {"parallelism": self.below(4)}}),
             ("job", _) => json!({"spec": {"suspend": self.below(2) == 0}}),
-            _ => json!({"spec": {"selector": {"app": self.of(&["d0", "d1"])}}}),
+            ("service", _) => json!({"spec": {"selector": {"app": self.of(&["d0", "d1"])}}}),
+            _ => json!({"metadata": {"labels": {"simulation/v": image.replace(':', "-")}}}),
         };
         self.step(at, Action::Patch { path, patch });
     }

@@ -22,7 +22,7 @@ const PATIENCE_SECONDS: u64 = 1_800;
 /// How often it is looked whether everything is at rest.
 const LOOK_MILLIS: u64 = 2_000;
 /// So long it is watched whether it stays so.
-const QUIET_SECONDS: u64 = 25;
+const QUIET_SECONDS: u64 = 12;
 /// More rounds than this without time passing mean that something turns in circles.
 const MAX_ROUNDS: u64 = 20_000;
 

@@ -108,6 +108,26 @@ pub fn node_networks_are_unique(change: &Change<'_>) -> Verdict {
     }
 }
 
+/// A volume belongs to one claim, and a claim to one volume.
+pub fn a_volume_has_one_claim(change: &Change<'_>) -> Verdict {
+    let Some(new) = &change.event.new else { return Ok(()) };
+    let is_claim = &*new.key.resource.resource == "persistentvolumeclaims";
+    let path: &[&str] = if is_claim { &["spec", "volumeName"] } else { &["spec", "claimRef", "uid"] };
+    let other_end = str_at(whole(new), path);
+    if let Some((old, _)) = change.both()
+        && is_claim
+        && !str_at(whole(old), path).is_empty()
+        && str_at(whole(old), path) != other_end
+    {
+        return Err("a bound claim changed its volume".to_owned());
+    }
+    let mut others = change.memory.list(&new.key.resource, None).filter(|o| o.key != new.key);
+    match others.find(|o| !other_end.is_empty() && str_at(whole(o), path) == other_end) {
+        Some(other) => Err(format!("{:?} is bound to {other_end} too", other.key)),
+        None => Ok(()),
+    }
+}
+
 /// What a namespace uses of what a ResourceQuota may count, without one object.
 pub fn used(memory: &Memory, namespace: &str, what: &str, without: Option<&Key>) -> i64 {
     let of = |resource: &str| {

@@ -43,8 +43,20 @@ pub fn a_pod_fits_where_it_is_bound(change: &Change<'_>) -> Verdict {
         return Err(format!("{} has not the labels {:?}", pod.node, pod.node_selector));
     }
     let others = change.memory.on_node.get(&pod.node).into_iter().flatten().filter_map(|key| change.memory.objects.get(key));
+    let others: Vec<_> = others.filter(|o| !o.view::<PodFacts>().is_terminal()).collect();
+    let app = |o: &store::Object| o.meta.labels.get("app").cloned();
+    for other in &others {
+        let facts = other.view::<PodFacts>();
+        let apart = facts.alone.is_some() && facts.alone == app(new) || pod.alone.is_some() && pod.alone == app(other);
+        if apart && other.key.namespace == new.key.namespace {
+            return Err(format!("{} is on {} too, which their affinity forbids", other.key.name, pod.node));
+        }
+        if facts.host_ports.iter().any(|port| pod.host_ports.contains(port)) {
+            return Err(format!("{} has taken the same port of {}", other.key.name, pod.node));
+        }
+    }
     let (mut cpu, mut memory, mut count) = (pod.requests.0, pod.requests.1, 1);
-    for other in others.map(|o| o.view::<PodFacts>()).filter(|o| !o.is_terminal()) {
+    for other in others.iter().map(|o| o.view::<PodFacts>()) {
         (cpu, memory, count) = (cpu + other.requests.0, memory + other.requests.1, count + 1);
     }
     let mut has = node.allocatable;

@@ -135,6 +135,26 @@ pub fn bound_pods_run(rest: &Rest<'_>) -> Verdict {
     Ok(())
 }
 
+/// No claim waits for which there is a volume.
+pub fn claims_that_fit_are_bound(rest: &Rest<'_>) -> Verdict {
+    let size = |o: &Arc<Object>, path: &[&str]| at(whole(o), path).and_then(Quantity::from_json).map_or(0, |q| q.value());
+    for claim in list(rest, "", "persistentvolumeclaims") {
+        if str_at(whole(claim), &["status", "phase"]) == "Bound" || claim.meta.deletion_timestamp.is_some() {
+            continue;
+        }
+        let wanted = size(claim, &["spec", "resources", "requests", "storage"]);
+        let free = |v: &&Arc<Object>| {
+            at(whole(v), &["spec", "claimRef"]).is_none()
+                && v.meta.deletion_timestamp.is_none()
+                && size(v, &["spec", "capacity", "storage"]) >= wanted
+        };
+        if let Some(volume) = list(rest, "", "persistentvolumes").into_iter().find(free) {
+            return Err(format!("{} waits, {} is free", show(claim), volume.key.name));
+        }
+    }
+    Ok(())
+}
+
 fn is_refused(set: &Arc<Object>) -> bool {
     list_at(whole(set), &["status", "conditions"]).iter().any(|c| str_at(c, &["type"]) == "ReplicaFailure")
 }
