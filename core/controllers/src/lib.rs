@@ -31,6 +31,7 @@ mod protection;
 mod queue;
 mod quota;
 mod replicaset;
+mod resource_claim;
 mod root_ca;
 mod service_account;
 mod service_cidr;

@@ -10,8 +10,8 @@ use crate::index::Index;
 use crate::queue::{Backoff, Cause, WorkQueue};
 use crate::{
     certificates, cluster_role_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, horizontal, job,
-    load_balancer, namespace, node, policy_status, protection, quota, replicaset, root_ca, service_account, service_cidr,
-    statefulset, token, ttl_after_finished, volume_binder,
+    load_balancer, namespace, node, policy_status, protection, quota, replicaset, resource_claim, root_ca, service_account,
+    service_cidr, statefulset, token, ttl_after_finished, volume_binder,
 };
 
 /// What the controllers must be told.
@@ -116,6 +116,7 @@ fn all(settings: &Settings) -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("ttl-controller", Box::new(node::TtlController::default())),
         ("node-ipam-controller", Box::new(node::NodeIpamController::new(&settings.cluster_cidr))),
         ("disruption-controller", Box::new(disruption::DisruptionController)),
+        ("resourceclaim-controller", Box::new(resource_claim::ResourceClaimController)),
         ("resourcequota-controller", Box::new(quota::ResourceQuotaController)),
         ("validatingadmissionpolicy-status-controller", Box::new(policy_status::PolicyStatusController)),
         ("persistentvolumeclaim-protection-controller", Box::new(protection::PvcProtectionController)),

@@ -1,17 +1,20 @@
-//! What has to be done for a pod's claims between the choice of its node and its binding: volumes are given to them, or asked for
-//! on that node, and the pod waits until all have theirs.
+//! What has to be done for a pod's claims between the choice of its node and its binding: devices are written into them; volumes are
+//! given to them, or asked for on that node, and the pod waits until all have theirs.
 
 use std::sync::Arc;
 
 use apiserver::{ApiServer, PatchKind, gvr};
 use object::events::EventType;
+use object::value::list_at;
 use object::{Result, Time, json};
 use store::Key;
 
-use crate::plugins::{Decision, claim_is_bound};
+use crate::plugins::{Decision, Grant, claim_is_bound, is_reserved};
 use crate::pod_info::PodInfo;
 use crate::scheduler::{Nomination, Scheduler};
 
+/// Keeps a claim that has devices from going away.
+const FINALIZER: &str = "resource.kubernetes.io/delete-protection";
 /// So long volumes may take.
 const TIMEOUT_SECONDS: u64 = 600;
 
@@ -24,6 +27,35 @@ pub(crate) struct Pending {
 }
 
 impl Scheduler {
+    /// Writes into claims which devices are theirs, and that the pod uses them.
+    pub(crate) fn grant(&mut self, api: &mut ApiServer, now: Time, pod: &PodInfo, grants: &[Grant]) -> Result<()> {
+        let claims = gvr("resource.k8s.io", "v1", "resourceclaims");
+        for Grant { claim, allocation } in grants {
+            let Key { namespace, name, .. } = &claim.key;
+            let mut client = api.client(now, &self.user);
+            let mut revision = claim.revision.to_string();
+            if allocation.is_some() && !claim.meta.finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+                let mut finalizers = claim.meta.finalizers.clone();
+                finalizers.push(FINALIZER.to_owned());
+                let patch = json!({"metadata": {"resourceVersion": revision, "finalizers": finalizers}});
+                let written = client.patch(&claims, namespace, name, "", PatchKind::Merge, patch)?;
+                object::value::str_at(&written, &["metadata", "resourceVersion"]).clone_into(&mut revision);
+            }
+            let mut status = json!({});
+            if let Some(allocation) = allocation {
+                status["allocation"] = allocation.clone();
+            }
+            if !is_reserved(claim, &pod.uid) {
+                let mut users = list_at(&claim.value(), &["status", "reservedFor"]).to_vec();
+                users.push(json!({"resource": "pods", "name": &*pod.name, "uid": &*pod.uid}));
+                status["reservedFor"] = users.into();
+            }
+            let patch = json!({"metadata": {"resourceVersion": revision}, "status": status});
+            client.patch(&claims, namespace, name, "status", PatchKind::Merge, patch)?;
+        }
+        Ok(())
+    }
+
     /// Begins what a decision says; the pod counts as placed from now on.
     pub(crate) fn begin(
         &mut self,

@@ -3,19 +3,19 @@
 //!
 //! <https://kubernetes.io/docs/reference/scheduling/config/>
 
+mod read;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use object::Value;
 use object::scheduling::{NodeSelector, NodeSelectorTerm};
-use object::value::{at, i64_at, list_at, str_at};
-use object::{LabelSelector, Value};
-use serde::Deserialize;
 
 use crate::node_info::ResourceId;
 use crate::plugins::Plugin;
 use crate::pod_info::SpreadConstraint;
 
 /// The plugins that rank nodes, and their weights.
-const WEIGHTS: [(&str, i64); 7] = [
+pub(crate) const WEIGHTS: [(&str, i64); 7] = [
     ("TaintToleration", 3),
     ("NodeAffinity", 2),
     ("NodeResourcesFit", 1),
@@ -31,15 +31,15 @@ pub struct Profile {
     /// Pods that name this scheduler go by it.
     pub name: String,
     /// Weights of the plugins that rank nodes; who is not here ranks nothing.
-    weights: BTreeMap<String, i64>,
-    /// Plugins that rule out nothing.
-    disabled: BTreeSet<String>,
+    pub(crate) weights: BTreeMap<String, i64>,
+    /// Plugins that rule out nothing, or (DefaultPreemption) make no room.
+    pub(crate) disabled: BTreeSet<String>,
     /// Nodes that all pods must be on.
     pub(crate) added_affinity: Option<NodeSelector>,
     /// Nodes that all pods would like.
     pub(crate) added_preferences: Vec<(i64, NodeSelectorTerm)>,
     /// Resources, and groups of them, that the filter does not look at.
-    ignored: (BTreeSet<String>, BTreeSet<String>),
+    pub(crate) ignored: (BTreeSet<String>, BTreeSet<String>),
     /// Resources whose balance counts.
     pub(crate) balanced: Vec<(String, i64)>,
     /// Whether the preferences of pods that are there already do not rank nodes.
@@ -120,115 +120,7 @@ impl Profile {
 
     /// The profiles of a `KubeSchedulerConfiguration`. An error says what is wrong with it.
     pub fn read(config: &Value) -> Result<Vec<Profile>, String> {
-        let (version, kind) = (str_at(config, &["apiVersion"]), str_at(config, &["kind"]));
-        if (version, kind) != ("kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration") {
-            return Err(format!("no kind {kind:?} is registered for version {version:?}"));
-        }
-        let mut profiles: Vec<Profile> = Vec::new();
-        for (i, raw) in list_at(config, &["profiles"]).iter().enumerate() {
-            let profile = Profile::of(raw).map_err(|why| format!("profiles[{i}].{why}"))?;
-            if profiles.iter().any(|other| other.name == profile.name) {
-                return Err(format!("profiles[{i}].schedulerName: Duplicate value: {:?}", profile.name));
-            }
-            profiles.push(profile);
-        }
-        if profiles.is_empty() {
-            profiles.push(Profile::default());
-        }
-        Ok(profiles)
-    }
-
-    fn of(raw: &Value) -> Result<Profile, String> {
-        let mut profile = Profile::default();
-        if let Some(name) = at(raw, &["schedulerName"]).and_then(Value::as_str) {
-            name.clone_into(&mut profile.name);
-        }
-        for point in ["multiPoint", "filter", "score"] {
-            profile.set_plugins(at(raw, &["plugins", point]).unwrap_or(&Value::Null), point);
-        }
-        for config in list_at(raw, &["pluginConfig"]) {
-            let args = config.get("args").unwrap_or(&Value::Null);
-            match str_at(config, &["name"]) {
-                "NodeResourcesFit" => profile.set_scoring(args.get("scoringStrategy").unwrap_or(&Value::Null))?,
-                "NodeAffinity" => {
-                    let required = at(args, &["addedAffinity", "requiredDuringSchedulingIgnoredDuringExecution"]);
-                    profile.added_affinity = required.and_then(|required| NodeSelector::deserialize(required).ok());
-                }
-                "InterPodAffinity" => {
-                    profile.hard_affinity_weight = i64_at(args, &["hardPodAffinityWeight"]).unwrap_or(1);
-                }
-                "PodTopologySpread" if str_at(args, &["defaultingType"]) == "List" => {
-                    profile.spread = Some(list_at(args, &["defaultConstraints"]).iter().map(constraint).collect());
-                }
-                _ => {}
-            }
-        }
-        Ok(profile)
-    }
-
-    fn set_plugins(&mut self, set: &Value, point: &str) {
-        for plugin in list_at(set, &["disabled"]) {
-            let name = str_at(plugin, &["name"]);
-            let all: Vec<String> = if name == "*" { self.weights.keys().cloned().collect() } else { vec![name.to_owned()] };
-            for name in all {
-                if point != "filter" {
-                    self.weights.remove(&name);
-                }
-                if point != "score" {
-                    self.disabled.insert(name);
-                }
-            }
-        }
-        for plugin in list_at(set, &["enabled"]) {
-            let name = str_at(plugin, &["name"]);
-            if let Some((_, usual)) = WEIGHTS.iter().find(|(known, _)| point != "filter" && *known == name) {
-                let weight = i64_at(plugin, &["weight"]).filter(|weight| *weight > 0).unwrap_or(*usual);
-                self.weights.insert(name.to_owned(), weight);
-            }
-            if point != "score" {
-                self.disabled.remove(name);
-            }
-        }
-    }
-
-    fn set_scoring(&mut self, strategy: &Value) -> Result<(), String> {
-        let points = list_at(strategy, &["requestedToCapacityRatio", "shape"]);
-        let point = |p: &Value| (i64_at(p, &["utilization"]).unwrap_or(0), i64_at(p, &["score"]).unwrap_or(0) * 10);
-        let points: Vec<(i64, i64)> = points.iter().map(point).collect();
-        self.scoring.strategy = match str_at(strategy, &["type"]) {
-            "" | "LeastAllocated" => Strategy::Least,
-            "MostAllocated" => Strategy::Most,
-            "RequestedToCapacityRatio" if points.is_empty() => {
-                return Err("scoringStrategy.requestedToCapacityRatio.shape: Required value".to_owned());
-            }
-            "RequestedToCapacityRatio" if !points.is_sorted_by(|a, b| a.0 < b.0) => {
-                return Err(
-                    "scoringStrategy.requestedToCapacityRatio.shape: Invalid value: utilization values must be sorted in \
-                            increasing order"
-                        .to_owned(),
-                );
-            }
-            "RequestedToCapacityRatio" => Strategy::Shape(points),
-            other => return Err(format!("scoringStrategy.type: Unsupported value: {other:?}")),
-        };
-        let resource = |r: &Value| (str_at(r, &["name"]).to_owned(), i64_at(r, &["weight"]).filter(|w| *w > 0).unwrap_or(1));
-        let resources = list_at(strategy, &["resources"]);
-        if !resources.is_empty() {
-            self.scoring.resources = resources.iter().map(resource).collect();
-        }
-        Ok(())
-    }
-}
-
-fn constraint(raw: &Value) -> SpreadConstraint {
-    SpreadConstraint {
-        max_skew: i64_at(raw, &["maxSkew"]).unwrap_or(1),
-        topology_key: str_at(raw, &["topologyKey"]).to_owned(),
-        required: str_at(raw, &["whenUnsatisfiable"]) != "ScheduleAnyway",
-        selector: LabelSelector::nothing(),
-        min_domains: None,
-        honors_affinity: true,
-        honors_taints: false,
+        read::profiles(config)
     }
 }
 
@@ -278,12 +170,49 @@ fn between(points: &[(i64, i64)], x: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use object::json;
+    use object::{Value, json};
 
     use super::*;
 
     fn config(profiles: Value) -> Value {
         json!({"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration", "profiles": profiles})
+    }
+
+    fn args(plugin: &str, args: Value) -> Value {
+        config(json!([{"pluginConfig": [{"name": plugin, "args": args}]}]))
+    }
+
+    #[test]
+    fn arguments_are_taken() {
+        let mut given = config(json!([{"pluginConfig": [
+            {"name": "NodeResourcesFit", "args": {"ignoredResources": ["x.com/a"], "ignoredResourceGroups": ["y.com"]}},
+            {"name": "DefaultPreemption", "args": {"minCandidateNodesPercentage": 5}},
+            {"name": "NodeResourcesBalancedAllocation", "args": {"resources": [{"name": "cpu", "weight": 1}]}},
+            {"name": "InterPodAffinity", "args": {"hardPodAffinityWeight": 7, "ignorePreferredTermsOfExistingPods": true}},
+        ]}]));
+        given["percentageOfNodesToScore"] = json!(30);
+        let profiles = Profile::read(&given).unwrap();
+        let profile = &profiles[0];
+        let ignored: Vec<bool> =
+            ["x.com/a", "x.com/b", "y.com/c", "cpu"].iter().map(|name| profile.ignores_resource(name)).collect();
+        assert_eq!(ignored, [true, false, true, false]);
+        assert_eq!((profile.candidates, profile.percentage_of_nodes), ((5, 100), 30));
+        assert_eq!((profile.hard_affinity_weight, profile.ignores_others_preferences), (7, true));
+        assert_eq!(profile.balanced, [("cpu".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn extension_points_go_before_the_whole() {
+        let profiles = Profile::read(&config(json!([{"plugins": {
+            "multiPoint": {"disabled": [{"name": "*"}], "enabled": [{"name": "NodeResourcesFit", "weight": 4}, {"name": "NodePorts"}]},
+            "score": {"disabled": [{"name": "NodeResourcesFit"}]},
+            "postFilter": {"disabled": [{"name": "*"}]},
+        }}])));
+        let profile = &profiles.unwrap()[0];
+        assert_eq!((profile.weight("NodeResourcesFit"), profile.weight("ImageLocality")), (0, 0));
+        let on: Vec<&str> = Plugin::ALL.iter().filter(|plugin| profile.filters(**plugin)).map(|plugin| plugin.name()).collect();
+        assert_eq!(on, ["NodePorts", "NodeResourcesFit"]);
+        assert!(!profile.preempts());
     }
 
     #[test]
@@ -308,8 +237,61 @@ mod tests {
             (json!({}), "no kind \"\" is registered for version \"\""),
             (config(json!([{}, {}])), "profiles[1].schedulerName: Duplicate value: \"default-scheduler\""),
             (
+                args("InterPodAffinity", json!({"hardPodAffinityWeight": 101})),
+                "profiles[0].pluginConfig[0].hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]",
+            ),
+            (
+                args("DefaultPreemption", json!({"minCandidateNodesPercentage": 0, "minCandidateNodesAbsolute": 0})),
+                "profiles[0].pluginConfig[0].minCandidateNodesPercentage: Invalid value: 0: cannot be zero at the same time as \
+                 minCandidateNodesAbsolute",
+            ),
+            (
+                args(
+                    "PodTopologySpread",
+                    json!({"defaultConstraints": [{"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "ScheduleAnyway"}]}),
+                ),
+                "profiles[0].pluginConfig[0].defaultingType: Invalid value: \"System\": when .defaultConstraints are not empty",
+            ),
+            (
+                args(
+                    "PodTopologySpread",
+                    json!({"defaultingType": "List", "defaultConstraints": [{"topologyKey": "z", "whenUnsatisfiable": "ScheduleAnyway"}]}),
+                ),
+                "profiles[0].pluginConfig[0].defaultConstraints[0].maxSkew: Invalid value: 0: not in valid range (0, inf)",
+            ),
+            (
+                args(
+                    "NodeResourcesFit",
+                    json!({"scoringStrategy": {"type": "LeastAllocated", "resources": [{"name": "cpu", "weight": 101}]}}),
+                ),
+                "profiles[0].pluginConfig[0].scoringStrategy.resources[0].weight: Invalid value: 101: resource weight of cpu not in \
+                 valid range (0, 100]",
+            ),
+            (
+                args(
+                    "NodeResourcesFit",
+                    json!({"scoringStrategy": {"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {"shape": [
+                    {"utilization": 50, "score": 1}, {"utilization": 20, "score": 1}]}}}),
+                ),
+                "profiles[0].pluginConfig[0].scoringStrategy.requestedToCapacityRatio.shape[1].utilization: Invalid value: 20: values \
+                 must be sorted in increasing order",
+            ),
+            (
+                args("Nothing", json!({})),
+                "profiles[0].pluginConfig[0].name: Invalid value: \"Nothing\": not found in the registry",
+            ),
+            (
+                config(json!([{"plugins": {"score": {"enabled": [{"name": "Nothing"}]}}}])),
+                "profiles[0].plugins.score.enabled[0].name: Invalid value: \"Nothing\": not found in the registry",
+            ),
+            (
+                config(json!([{"percentageOfNodesToScore": 101}])),
+                "profiles[0].percentageOfNodesToScore: Invalid value: 101: not in valid range [0-100]",
+            ),
+            (
                 config(json!([{"pluginConfig": [{"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "Some"}}}]}])),
-                "profiles[0].scoringStrategy.type: Unsupported value: \"Some\"",
+                "profiles[0].pluginConfig[0].scoringStrategy.type: Unsupported value: \"Some\": supported values: \"LeastAllocated\", \
+                 \"MostAllocated\", \"RequestedToCapacityRatio\"",
             ),
         ] {
             assert_eq!(Profile::read(&config).unwrap_err(), wrong);

@@ -192,6 +192,7 @@ fn other_change(key: &Key, event: &Event) -> Option<Change<'static>> {
     match (&*key.resource.group, &*key.resource.resource) {
         ("", "persistentvolumeclaims" | "persistentvolumes") if event.new.is_some() => Some(Change::Volume),
         ("storage.k8s.io", "storageclasses" | "csinodes" | "csidrivers" | "csistoragecapacities") => Some(Change::Volume),
+        ("resource.k8s.io", "resourceclaims" | "resourceslices" | "deviceclasses") => Some(Change::Device),
         _ => None,
     }
 }

@@ -39,8 +39,8 @@ impl Placer {
         let pod = self.cache.read(&object);
         let ground = match self.search.prepare(&pod, &mut self.cache, &self.store, &self.profile) {
             Ok(ground) => ground,
-            Err((plugin, why)) => {
-                let verdict = search::nowhere(&mut self.cache, plugin, why);
+            Err(refused) => {
+                let verdict = search::nowhere(&mut self.cache, &refused);
                 return Err(words::unschedulable(&verdict, &self.cache.resources, None));
             }
         };

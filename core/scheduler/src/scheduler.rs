@@ -141,8 +141,12 @@ impl Scheduler {
                 }
                 self.search.keep(pod, ground.prepared, &self.cache);
             }
-            Err((plugin, why)) => {
-                let verdict = search::nowhere(&mut self.cache, plugin, why);
+            Err(refused) if refused.silent => {
+                self.attempts.note(key, now, waiting.attempts, Err(refused.why.as_str().into()));
+                self.queue.failed(key, BTreeSet::from([refused.plugin]), now);
+            }
+            Err(refused) => {
+                let verdict = search::nowhere(&mut self.cache, &refused);
                 self.refuse(api, now, (key, pod), &verdict, None);
             }
         }
@@ -151,10 +155,15 @@ impl Scheduler {
     /// Gives a pod its node.
     fn place(&mut self, api: &mut ApiServer, now: Time, (key, pod): (&Key, &Arc<PodInfo>), slot: u32, ground: &Ground) {
         let Some(node) = self.cache.at(slot) else { return self.queue.retry(key, now) };
-        let (node, decision) = (node.name.clone(), ground.attached.decision(node));
+        let (grants, decision) = (ground.attached.grants(node), ground.attached.decision(node));
+        let node = node.name.clone();
         let waits = !decision.is_empty();
         self.attempts.note(key, now, self.queue.attempts(key), Ok(node.clone()));
-        let result = if waits { self.begin(api, now, (key, pod), &node, &decision) } else { self.bind(api, now, pod, &node) };
+        let granted = self.grant(api, now, pod, &grants);
+        let result = granted.and_then(|()| match waits {
+            true => self.begin(api, now, (key, pod), &node, &decision),
+            false => self.bind(api, now, pod, &node),
+        });
         match result {
             Ok(()) if waits => {}
             Ok(()) => {

@@ -9,7 +9,7 @@ use store::Store;
 use crate::cache::Cache;
 use crate::config::Profile;
 use crate::defaults;
-use crate::plugins::{self, Attached, Prepared, Reason, Rejection, Trial, Verdict};
+use crate::plugins::{self, Attached, Prepared, Reason, Refused, Rejection, Trial, Verdict};
 use crate::pod_info::PodInfo;
 
 /// With so many nodes or fewer, all are looked at.
@@ -66,7 +66,7 @@ impl Search {
         cache: &mut Cache,
         store: &Store,
         profile: &Arc<Profile>,
-    ) -> Result<Ground, (plugins::Plugin, String)> {
+    ) -> Result<Ground, Refused> {
         let holds = |kept: &Kept, cache: &Cache| {
             kept.tallies == cache.tallies.generation && kept.defaults == self.defaults && kept.prepared.is_for(cache)
         };
@@ -145,10 +145,10 @@ impl Search {
 }
 
 /// A verdict that rules out every node for one reason.
-pub(crate) fn nowhere(cache: &mut Cache, plugin: plugins::Plugin, why: String) -> Verdict {
-    let rejection = Rejection { plugin, reason: Reason::Said("".into()), resolvable: false };
+pub(crate) fn nowhere(cache: &mut Cache, refused: &Refused) -> Verdict {
+    let rejection = Rejection { plugin: refused.plugin, reason: Reason::Said("".into()), resolvable: false };
     let rejections = cache.order().iter().map(|slot| (*slot, rejection.clone())).collect();
-    Verdict { rejections, whole: Some(why) }
+    Verdict { rejections, whole: Some(refused.why.clone()) }
 }
 
 /// How many fitting nodes are enough: all of few, a falling share of many, as kube-scheduler has it.

@@ -144,9 +144,9 @@ impl Scheduler {
         });
         let ground = match self.search.prepare(pod, &mut self.cache, store, &profile) {
             Ok(ground) => ground,
-            Err((plugin, why)) => {
-                answer["message"] = why.into();
-                answer["plugin"] = plugin.name().into();
+            Err(refused) => {
+                answer["message"] = refused.why.into();
+                answer["plugin"] = refused.plugin.name().into();
                 answer["nodes"] = json!([]);
                 answer["changes"] = json!([]);
                 return answer;

@@ -28,6 +28,8 @@ pub(crate) enum Change<'a> {
     Namespace,
     /// A claim, a volume or what they are made from came or changed.
     Volume,
+    /// Devices, claims on them or their classes came, changed or went.
+    Device,
 }
 
 impl Change<'_> {
@@ -51,6 +53,7 @@ impl Change<'_> {
             Change::PodLeaves(_) => &[Plugin::PodTopologySpread],
             Change::Own(..) => &Plugin::ALL,
             Change::Namespace => &[Plugin::InterPodAffinity],
+            Change::Device => &[Plugin::DynamicResources],
             Change::Volume => &[Plugin::VolumeBinding, Plugin::VolumeZone, Plugin::NodeVolumeLimits],
         }
     }
@@ -91,7 +94,8 @@ impl Change<'_> {
             (Change::Namespace, Plugin::InterPodAffinity) => true,
             (Change::PodLeft(other), Plugin::VolumeRestrictions) => volumes::freed(pod, other),
             (Change::PodLeft(other), Plugin::NodeVolumeLimits) => other.has_volumes(),
-            (Change::Volume, _) => true,
+            (Change::Volume | Change::Device, _) => true,
+            (Change::Own(before, after), Plugin::DynamicResources) => before.devices != after.devices,
             _ => false,
         }
     }
@@ -135,7 +139,7 @@ fn node_helps(
             // The terms of others may be what keeps it off.
             change.added || (change.labels && keys.iter().any(|key| own(key) || cache.tallies.topologies.is_key(key)))
         }
-        Plugin::VolumeBinding | Plugin::VolumeZone => change.added || change.labels,
+        Plugin::VolumeBinding | Plugin::VolumeZone | Plugin::DynamicResources => change.added || change.labels,
         Plugin::NodeVolumeLimits | Plugin::VolumeRestrictions => change.added,
     }
 }

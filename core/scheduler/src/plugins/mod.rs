@@ -1,5 +1,6 @@
 //! The plugins: each rules nodes out (Filter), ranks them (Score), or both. One module per plugin, under Kubernetes' name.
 
+mod devices;
 mod hints;
 mod image_locality;
 mod inter_pod_affinity;
@@ -24,10 +25,12 @@ use crate::config::Profile;
 use crate::node_info::{NodeInfo, ResourceId, Resources};
 use crate::pod_info::{PodInfo, SpreadConstraint, Template};
 
+pub(crate) use devices::{Grant, is_reserved};
 pub(crate) use hints::Change;
 pub(crate) use node_ports::conflict as ports_conflict;
 use scores::MAX_SCORE;
 
+use devices::{Devices, Obstacle};
 use inter_pod_affinity::Neighbours;
 use pod_topology_spread::Spread;
 use volumes::Volumes;
@@ -60,11 +63,13 @@ pub enum Plugin {
     PodTopologySpread,
     /// Pods near which to be, or not.
     InterPodAffinity,
+    /// Devices.
+    DynamicResources,
 }
 
 impl Plugin {
     /// All of them, in order.
-    pub const ALL: [Plugin; 12] = [
+    pub const ALL: [Plugin; 13] = [
         Plugin::NodeUnschedulable,
         Plugin::NodeName,
         Plugin::TaintToleration,
@@ -77,6 +82,7 @@ impl Plugin {
         Plugin::VolumeZone,
         Plugin::PodTopologySpread,
         Plugin::InterPodAffinity,
+        Plugin::DynamicResources,
     ];
 
     /// Its name in a configuration.
@@ -94,6 +100,7 @@ impl Plugin {
             Plugin::VolumeZone => "VolumeZone",
             Plugin::PodTopologySpread => "PodTopologySpread",
             Plugin::InterPodAffinity => "InterPodAffinity",
+            Plugin::DynamicResources => "DynamicResources",
         }
     }
 }
@@ -210,24 +217,48 @@ impl Prepared {
     }
 
     /// What rules out every node, whichever it is.
-    pub fn contradiction(&self) -> Option<(Plugin, String)> {
+    pub fn contradiction(&self) -> Option<Refused> {
         let none = self.named.as_ref().is_some_and(BTreeSet::is_empty);
-        none.then(|| (Plugin::NodeAffinity, "pod affinity terms conflict".to_owned()))
+        none.then(|| Refused::new(Plugin::NodeAffinity, "pod affinity terms conflict".to_owned()))
     }
 }
 
-/// What one pod needs looked up besides: its volumes.
+/// Every node is ruled out, whichever it is.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// By which plugin.
+    pub plugin: Plugin,
+    /// Why.
+    pub why: String,
+    /// What the pod needs is still to be made: it is held back before any attempt, and nothing is said.
+    pub silent: bool,
+}
+
+impl Refused {
+    fn new(plugin: Plugin, why: String) -> Self {
+        Refused { plugin, why, silent: false }
+    }
+}
+
+/// What one pod needs looked up besides: its volumes and devices.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attached {
     volumes: Volumes,
+    devices: Devices,
 }
 
 impl Attached {
     /// Looks them up; an error is what rules out every node.
-    pub fn of(pod: &PodInfo, profile: &Profile, store: &Store) -> Result<Self, (Plugin, String)> {
+    pub fn of(pod: &PodInfo, profile: &Profile, store: &Store) -> Result<Self, Refused> {
         let mut attached = Attached::default();
         if profile.filters(Plugin::VolumeBinding) && pod.has_volumes() {
-            attached.volumes = Volumes::of(pod, store)?;
+            attached.volumes = Volumes::of(pod, store).map_err(|(plugin, why)| Refused::new(plugin, why))?;
+        }
+        if profile.filters(Plugin::DynamicResources) && !pod.devices.is_empty() {
+            attached.devices = Devices::of(pod, store).map_err(|obstacle| match obstacle {
+                Obstacle::Waits(why) => Refused { plugin: Plugin::DynamicResources, why, silent: true },
+                Obstacle::Said(why) => Refused::new(Plugin::DynamicResources, why),
+            })?;
         }
         Ok(attached)
     }
@@ -235,6 +266,11 @@ impl Attached {
     /// What has to be done for the pod's volumes before it is bound to this node.
     pub fn decision(&self, node: &NodeInfo) -> Decision {
         self.volumes.decide(node).unwrap_or_default()
+    }
+
+    /// What has to be written into the pod's claims on devices before it is bound to this node.
+    pub fn grants(&self, node: &NodeInfo) -> Vec<Grant> {
+        self.devices.grants(node)
     }
 }
 
@@ -269,6 +305,7 @@ impl Trial<'_> {
             Plugin::VolumeZone => self.attached.volumes.filter_zone(node),
             Plugin::PodTopologySpread => self.prepared.spread.filter(self.cache, node),
             Plugin::InterPodAffinity => self.prepared.neighbours.filter(self.cache, node),
+            Plugin::DynamicResources => self.attached.devices.filter(node),
         }
     }
 
