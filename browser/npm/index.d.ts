@@ -14,6 +14,10 @@ export interface ClusterConfig {
   cluster_domain?: string;
   /** Revisions kept for watches and reads in the past. Default: 10,000. */
   history_limit?: number;
+  /** Addresses for Services of type LoadBalancer, as CIDRs with commas between them. Default: none, and such Services wait. */
+  load_balancer_ip_range?: string;
+  /** Whether there is a default StorageClass, `standard`, with a built-in provisioner. Default: false. */
+  default_storage_class?: boolean;
   /** Whether the built-in controllers run. Default: true. */
   controllers?: boolean;
   /** Whether the built-in scheduler runs. Default: true. */

@@ -275,6 +275,7 @@ fn up(arguments: Up) -> Result<()> {
             true => String::new(),
             false => LOAD_BALANCERS.to_owned(),
         }),
+        default_storage_class: !arguments.control_plane_only,
         token_auth_file: arguments.token_auth_file,
         simulated_nodes: arguments.simulated_nodes,
         node: (!arguments.control_plane_only).then(|| NODE.to_owned()),

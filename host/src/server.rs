@@ -100,6 +100,8 @@ pub struct Options {
     pub service_node_ports: (u16, u16),
     /// Addresses for Services of type LoadBalancer; empty for none.
     pub load_balancer_ip_range: String,
+    /// Whether a new cluster has a default StorageClass.
+    pub default_storage_class: bool,
     /// Bearer tokens, in kube-apiserver's form.
     pub token_auth_file: Option<PathBuf>,
     /// Further nodes on the scripted runtime.
@@ -144,6 +146,7 @@ impl Options {
             service_cidr: ServiceCidr::default(),
             service_node_ports: (30000, 32767),
             load_balancer_ip_range: String::new(),
+            default_storage_class: false,
             token_auth_file: None,
             simulated_nodes: 0,
             node: None,
@@ -358,6 +361,8 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         service_cidr: options.service_cidr.to_string(),
         allocate_node_cidrs: options.node.is_some() || options.simulated_nodes > 0,
         load_balancer_ip_range: options.load_balancer_ip_range.clone(),
+        default_storage_class: options.default_storage_class,
+        volume_dir: options.data_dir.join("volumes").display().to_string(),
         service_node_ports: options.service_node_ports,
         max_requests_inflight: options.limits.max_requests_inflight,
         max_mutating_requests_inflight: options.limits.max_mutating_requests_inflight,

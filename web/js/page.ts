@@ -10,7 +10,7 @@ const address = (name: string) => document.querySelector<HTMLMetaElement>(`meta[
 export const opening: Promise<Cluster> = import(new URL(address("wasmkube-core"), document.baseURI).href).then((core) =>
   core.open({
     name: new URLSearchParams(location.search).has("ephemeral") ? null : "playground",
-    config: { simulated_nodes: 3 },
+    config: { simulated_nodes: 3, load_balancer_ip_range: "203.0.113.0/24", default_storage_class: true },
   }),
 );
 

@@ -1,6 +1,6 @@
 //! The order of work in a step.
 
-use apiserver::{ApiServer, Settings};
+use apiserver::{ApiServer, Settings, UserInfo, gvr};
 use controllers::Manager;
 use object::Time;
 use scheduler::Scheduler;
@@ -46,6 +46,7 @@ struct Parts {
     controllers: Manager,
     scheduler: Option<Scheduler>,
     nodes: SimulatedNodes,
+    default_storage_class: bool,
 }
 
 impl Cluster {
@@ -92,6 +93,7 @@ impl Cluster {
             }
             (State::Restoring(mut parts), Input::Start { revision }) => {
                 parts.api.start(now, revision);
+                parts.furnish(now, revision);
                 State::Serving(parts)
             }
             (State::Serving(mut parts), Input::Request(request)) => {
@@ -166,6 +168,7 @@ impl Parts {
             cluster_cidr: config.cluster_cidr.clone(),
             allocate_node_cidrs: config.allocate_node_cidrs,
             signing_key: config.signing_key.clone(),
+            volume_dir: config.volume_dir.clone(),
             load_balancer_ranges: config.load_balancer_ip_range.clone(),
             controllers: config.controllers.clone(),
         };
@@ -174,7 +177,23 @@ impl Parts {
             controllers: Manager::new(controllers),
             scheduler: config.scheduler.then(|| Scheduler::new(scheduler)),
             nodes: SimulatedNodes::new(&config),
+            default_storage_class: config.default_storage_class,
         }
+    }
+
+    /// Gives a new cluster what its users expect to find, and may throw away.
+    fn furnish(&mut self, now: Time, revision: u64) {
+        if revision > 0 || !self.default_storage_class {
+            return;
+        }
+        let class = object::json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": controllers::PROVISIONER,
+            "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+            "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer", "allowVolumeExpansion": true,
+        });
+        let admin = UserInfo::new("kubernetes-admin", &["system:masters"]);
+        // Nothing can refuse it; a cluster without it still is one.
+        let _ = self.api.client(now, &admin).create(&gvr("storage.k8s.io", "v1", "storageclasses"), "", class);
     }
 
     /// A slice of everything that works by itself.

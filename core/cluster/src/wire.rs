@@ -100,6 +100,10 @@ pub struct Config {
     /// The key of the authority in `root_ca` (P-256, PKCS#8 DER), which signs approved certificate requests; empty where nobody
     /// could use the certificates.
     pub signing_key: Vec<u8>,
+    /// Whether a new cluster has a default StorageClass, `standard`, of the built-in provisioner.
+    pub default_storage_class: bool,
+    /// Where the built-in provisioner's volumes are on nodes.
+    pub volume_dir: String,
 }
 
 impl Default for Config {
@@ -132,6 +136,8 @@ impl Default for Config {
             scheduler_config: String::new(),
             load_balancer_ip_range: String::new(),
             signing_key: Vec::new(),
+            default_storage_class: false,
+            volume_dir: "/var/local-path-provisioner".to_owned(),
         }
     }
 }

@@ -8,6 +8,7 @@ use store::{Event, Key, Object, Store};
 
 use crate::pod::PodView;
 use crate::pod_control;
+use crate::storage::PodClaims;
 
 /// Objects by owner and by the lack of one, and pods by their node.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub struct Index {
     dependents: BTreeMap<String, BTreeSet<Key>>,
     uncontrolled: BTreeMap<(GroupResource, String), BTreeSet<Key>>,
     on_node: BTreeMap<String, BTreeSet<Key>>,
+    with_claim: BTreeMap<Key, BTreeSet<Key>>,
 }
 
 impl Index {
@@ -62,8 +64,27 @@ impl Index {
         self.on_node.get(node).into_iter().flatten()
     }
 
+    /// The pods that use a claim.
+    pub fn pods_with(&self, claim: &Key) -> impl Iterator<Item = &Key> {
+        self.with_claim.get(claim).into_iter().flatten()
+    }
+
+    /// The claims that a changed pod uses.
+    pub fn claims_of(&self, event: &Event) -> impl Iterator<Item = Key> {
+        event.new.as_ref().or(event.old.as_ref()).into_iter().flat_map(|pod| claims(pod))
+    }
+
     fn place(&mut self, old: Option<&Arc<Object>>, new: Option<&Arc<Object>>) {
         let Some(some) = new.or(old).filter(|object| object.key.resource == pod_control::pods()) else { return };
+        if old.is_none() || new.is_none() {
+            // A pod's volumes do not change.
+            for claim in claims(some) {
+                match new {
+                    Some(_) => drop(self.with_claim.entry(claim).or_default().insert(some.key.clone())),
+                    None => take(&mut self.with_claim, &claim, &some.key),
+                }
+            }
+        }
         let node = |pod: Option<&Arc<Object>>| pod.map(|pod| pod.view::<PodView>().node.clone()).filter(|node| !node.is_empty());
         let (old, new) = (node(old), node(new));
         if old != new {
@@ -89,6 +110,12 @@ impl Index {
         }
         take(&mut self.uncontrolled, &(key.resource.clone(), meta.namespace.clone()), key);
     }
+}
+
+/// The claims that a pod uses.
+fn claims(pod: &Object) -> impl Iterator<Item = Key> {
+    let claims = GroupResource::new("", "persistentvolumeclaims");
+    pod.view::<PodClaims>().names.iter().map(move |name| Key::new(&claims, &pod.key.namespace, name))
 }
 
 /// Kinds that controllers adopt.

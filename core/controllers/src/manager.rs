@@ -10,8 +10,8 @@ use crate::index::Index;
 use crate::queue::{Backoff, Cause, WorkQueue};
 use crate::{
     certificates, cluster_role_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, horizontal, job,
-    load_balancer, namespace, node, policy_status, protection, quota, replicaset, resource_claim, root_ca, service_account,
-    service_cidr, statefulset, token, ttl_after_finished, volume_binder,
+    load_balancer, namespace, node, policy_status, quota, replicaset, resource_claim, root_ca, service_account, service_cidr,
+    statefulset, storage, token, ttl_after_finished,
 };
 
 /// What the controllers must be told.
@@ -27,6 +27,8 @@ pub struct Settings {
     pub signing_key: Vec<u8>,
     /// Addresses for Services of type LoadBalancer, as CIDRs with commas between them; without one nobody gives them any.
     pub load_balancer_ranges: String,
+    /// Where the built-in provisioner's volumes are on nodes.
+    pub volume_dir: String,
     /// Which controllers run, as `--controllers` of kube-controller-manager says it: `*` all, `foo` this one, `-foo` not
     /// this one.
     pub controllers: Vec<String>,
@@ -54,6 +56,7 @@ impl Default for Settings {
             allocate_node_cidrs: true,
             signing_key: Vec::new(),
             load_balancer_ranges: String::new(),
+            volume_dir: "/var/local-path-provisioner".to_owned(),
             controllers: vec!["*".to_owned()],
         }
     }
@@ -119,8 +122,13 @@ fn all(settings: &Settings) -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("resourceclaim-controller", Box::new(resource_claim::ResourceClaimController)),
         ("resourcequota-controller", Box::new(quota::ResourceQuotaController)),
         ("validatingadmissionpolicy-status-controller", Box::new(policy_status::PolicyStatusController)),
-        ("persistentvolumeclaim-protection-controller", Box::new(protection::PvcProtectionController)),
-        ("persistentvolume-protection-controller", Box::new(protection::PvProtectionController)),
+        ("persistentvolumeclaim-protection-controller", Box::new(storage::PvcProtectionController)),
+        ("persistentvolume-protection-controller", Box::new(storage::PvProtectionController)),
+        ("volumeattributesclass-protection-controller", Box::new(storage::VacProtectionController)),
+        ("ephemeral-volume-controller", Box::new(storage::EphemeralVolumeController)),
+        ("persistentvolume-expander-controller", Box::new(storage::VolumeExpander)),
+        ("persistentvolume-attach-detach-controller", Box::new(storage::AttachDetachController::default())),
+        ("hostpath-provisioner", Box::new(storage::Provisioner)),
         ("clusterrole-aggregation-controller", Box::new(cluster_role_aggregation::ClusterRoleAggregation)),
         ("horizontal-pod-autoscaler-controller", Box::new(horizontal::HorizontalController::default())),
         ("service-cidr-controller", Box::new(service_cidr::ServiceCidrController)),
@@ -131,7 +139,7 @@ fn all(settings: &Settings) -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ),
         ("certificatesigningrequest-cleaner-controller", Box::new(certificates::CertificateCleaner)),
         ("service-lb-controller", Box::new(load_balancer::ServiceLoadBalancers::new(&settings.load_balancer_ranges))),
-        ("persistentvolume-binder-controller", Box::new(volume_binder::VolumeBinder)),
+        ("persistentvolume-binder-controller", Box::new(storage::VolumeBinder::default())),
         ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),
         ("pod-garbage-collector-controller", Box::new(node::PodGarbageCollector::default())),
     ]

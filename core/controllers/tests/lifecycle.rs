@@ -44,7 +44,7 @@ fn a_claim_in_use_stays_until_its_pod_is_gone() {
     let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "default"}, "spec": spec});
     world.create(&claims, claim);
     let volumes = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
-    let spec = json!({"containers": [{"name": "c", "image": "i"}], "volumes": volumes});
+    let spec = json!({"containers": [{"name": "c", "image": "i"}], "volumes": volumes, "nodeName": "n"});
     world.create(
         &core("pods"),
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "user", "namespace": "default"}, "spec": spec}),
@@ -53,7 +53,7 @@ fn a_claim_in_use_stays_until_its_pod_is_gone() {
     world.settle();
     let waiting = world.get(&claims, "default", "data").expect("it is in use");
     assert!(waiting["metadata"]["deletionTimestamp"].is_string());
-    world.delete(&core("pods"), "default", "user", &Default::default());
+    world.delete(&core("pods"), "default", "user", &DeleteOptions { grace_period_seconds: Some(0), ..Default::default() });
     world.settle();
     assert_eq!(world.get(&claims, "default", "data"), None);
 }

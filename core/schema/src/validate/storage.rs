@@ -122,9 +122,14 @@ fn claim_update(e: &mut Errors, new: &Value, old: &Value, path: &Path<'_>) {
         }
         spec
     };
+    let (was, mut is) = (fixed(old), fixed(new));
+    // A claim that left its class to others may be given the default one later.
+    if field(old, "storageClassName").is_null() {
+        object::value::remove(&mut is, &["storageClassName"]);
+    }
     let bound = text(field(old, "volumeName"));
     let rebound = !bound.is_empty() && bound != text(field(new, "volumeName"));
-    if fixed(new) != fixed(old) || rebound {
+    if is != was || rebound {
         let detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
         e.forbidden(path, detail);
     }
