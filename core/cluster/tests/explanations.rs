@@ -69,6 +69,13 @@ fn the_smallest_change_is_found_by_trying() {
             vec!["let the pod tolerate the taint k=:NoExecute", "kubectl label node n disk=ssd"],
             vec!["n"],
         ),
+        (
+            "less of two resources",
+            json!({}),
+            json!({"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "2", "memory": "2Gi"}}}]}),
+            vec!["request 500m less cpu", "request 1073741824 less memory"],
+            vec!["n"],
+        ),
         ("nothing", json!({}), cpu("1"), vec![], vec![]),
     ] {
         let mut world = World::new(&[("n", more)]);

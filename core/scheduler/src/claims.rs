@@ -84,6 +84,9 @@ impl Scheduler {
             let claims = gvr("", "v1", "persistentvolumeclaims");
             client.patch(&claims, &claim.namespace, &claim.name, "", PatchKind::Merge, patch)?;
         }
+        // Others should know that the node is as good as taken.
+        let patch = json!({"metadata": {"uid": &*pod.uid}, "status": {"nominatedNodeName": &**node}});
+        client.patch(&gvr("", "v1", "pods"), &pod.namespace, &pod.name, "status", PatchKind::Strategic, patch)?;
         let pending = Pending {
             pod: pod.clone(),
             node: node.clone(),

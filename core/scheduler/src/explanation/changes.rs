@@ -1,5 +1,5 @@
-//! The smallest changes that would make a pod fit: for each node, one change for each plugin that rules it out; each is tried
-//! against the real filters, and what does not help is not told.
+//! The smallest changes that would make a pod fit: for each node, what would satisfy the plugins that rule it out; each set of edits
+//! is tried against the real filters, and what does not help is not told.
 //!
 //! Order: fewer edits first; then, edit by edit, what the pod's author can do alone and loses least by (gates, tolerations),
 //! labels of a node, uncordoning, requests by the share that has to go, freeing the same, removing pods, relaxing constraints,
@@ -13,7 +13,7 @@ use object::{Value, json};
 use store::Store;
 
 use super::Row;
-use super::edits::{Edit, alternatives};
+use super::edits::{Edit, Edits, alternatives};
 use crate::plugins;
 use crate::pod_info::{PodInfo, Template};
 use crate::scheduler::Scheduler;
@@ -22,8 +22,10 @@ use crate::scheduler::Scheduler;
 const MAX_NODES: usize = 64;
 /// Changes that are told.
 const MAX_CHANGES: usize = 16;
+/// So many sets of edits are tried for a node.
+const MAX_SETS: usize = 16;
 /// With more plugins against it, a node is hopeless.
-const MAX_EDITS: usize = 4;
+const MAX_AGAINST: usize = 4;
 
 /// How many edits, which, and on which node if any of them is about one.
 type Change = (usize, Vec<Edit>, Arc<str>);
@@ -37,7 +39,7 @@ pub(super) fn find(scheduler: &mut Scheduler, store: &Store, pod: &Arc<PodInfo>,
     }
     let mut hopeful: Vec<(usize, &Row)> =
         rows.iter().map(|row| (row.verdicts.iter().filter(|(_, verdict)| verdict.is_err()).count(), row)).collect();
-    hopeful.retain(|(against, _)| *against <= MAX_EDITS);
+    hopeful.retain(|(against, _)| *against <= MAX_AGAINST);
     hopeful.order_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
     hopeful.truncate(MAX_NODES);
     let mut found: BTreeMap<Change, Vec<Arc<str>>> = BTreeMap::new();
@@ -59,18 +61,19 @@ pub(super) fn find(scheduler: &mut Scheduler, store: &Store, pod: &Arc<PodInfo>,
     shown.collect::<Vec<_>>().into()
 }
 
-/// Sets of edits that would satisfy all plugins that rule a node out, by their own account. Alternatives are tried where only one
-/// plugin is against it.
-fn sets(scheduler: &Scheduler, pod: &PodInfo, row: &Row) -> Vec<Vec<Edit>> {
+/// Sets of edits that would satisfy all plugins that rule a node out, by their own account.
+fn sets(scheduler: &Scheduler, pod: &PodInfo, row: &Row) -> Vec<Edits> {
     let Some(node) = scheduler.cache.at(row.slot) else { return Vec::new() };
     let against = row.verdicts.iter().filter(|(_, verdict)| verdict.is_err()).map(|(plugin, _)| *plugin);
-    let each: Option<Vec<Vec<Edit>>> =
+    let each: Option<Vec<Vec<Edits>>> =
         against.map(|plugin| alternatives(plugin, pod, node, &scheduler.cache.resources)).collect();
-    match each.as_deref() {
-        None | Some([]) => Vec::new(),
-        Some([only]) => only.iter().map(|edit| vec![edit.clone()]).collect(),
-        Some(several) => vec![several.iter().filter_map(|edits| edits.first().cloned()).collect()],
+    let mut sets: Vec<Edits> = vec![Vec::new()];
+    for alternatives in each.unwrap_or_default() {
+        let with = |set: &Edits| alternatives.iter().map(|more| [set.as_slice(), more].concat()).collect::<Vec<_>>();
+        sets = sets.iter().flat_map(with).take(MAX_SETS).collect();
     }
+    sets.retain(|set| !set.is_empty());
+    sets
 }
 
 /// Whether the pod would fit on a node after these edits. Everything is as it was when this is said.

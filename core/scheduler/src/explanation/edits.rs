@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use object::scheduling::{Effect, NodeSelectorRequirement, NodeSelectorTerm, Operator, Taint, Toleration, untolerated};
+use object::scheduling::{Effect, NodeSelectorRequirement, NodeSelectorTerm, Operator, Taint, Toleration};
 use object::{Value, json};
 
-use crate::node_info::{CPU, NodeInfo, PODS, ResourceId, Resources};
+use crate::node_info::{NodeInfo, PODS, Resources};
 use crate::plugins::{Plugin, ports_conflict};
 use crate::pod_info::{PodInfo, Template};
 
@@ -32,32 +32,47 @@ pub(super) enum Edit {
     Drop(&'static str, String),
 }
 
-/// What would satisfy each plugin that rules the node out; each entry is a list of alternatives. `None` where nothing would.
-pub(super) fn alternatives(plugin: Plugin, pod: &PodInfo, node: &NodeInfo, resources: &Resources) -> Option<Vec<Edit>> {
-    let edits = match plugin {
-        Plugin::NodeUnschedulable => vec![Edit::Uncordon],
+/// Edits to be made together.
+pub(super) type Edits = Vec<Edit>;
+
+/// What would satisfy a plugin that rules the node out; any of these is enough. `None` where nothing would.
+pub(super) fn alternatives(plugin: Plugin, pod: &PodInfo, node: &NodeInfo, resources: &Resources) -> Option<Vec<Edits>> {
+    let one = |edit: Edit| Some(vec![vec![edit]]);
+    match plugin {
+        Plugin::NodeUnschedulable => one(Edit::Uncordon),
         Plugin::TaintToleration => {
-            let hard = [Effect::NoSchedule, Effect::NoExecute];
-            vec![Edit::Tolerate(untolerated(&node.taints, &pod.tolerations, &hard)?.clone())]
+            let hard = |taint: &&Taint| taint.effect != Effect::PreferNoSchedule;
+            let borne = |taint: &&Taint| pod.tolerations.iter().any(|toleration| toleration.tolerates(taint));
+            let taints = node.taints.iter().filter(hard).filter(|taint| !borne(taint));
+            Some(vec![taints.cloned().map(Edit::Tolerate).collect()])
         }
-        Plugin::NodeAffinity => labels(pod, node).map(Edit::Label).into_iter().collect(),
+        Plugin::NodeAffinity => one(Edit::Label(labels(pod, node)?)),
         Plugin::NodePorts => {
             let taken = node.pods.values().filter(|other| ports_conflict(pod, other));
-            vec![Edit::Remove(taken.map(full_name).collect())]
+            one(Edit::Remove(taken.map(full_name).collect()))
         }
-        Plugin::NodeResourcesFit => return resources_edits(pod, node, resources),
+        Plugin::NodeResourcesFit => resources_edits(pod, node, resources),
         Plugin::PodTopologySpread => {
             let hard = pod.spread.iter().filter(|constraint| constraint.required);
-            hard.map(|constraint| Edit::Relax(constraint.topology_key.clone())).collect()
+            each_or_all(hard.map(|constraint| Edit::Relax(constraint.topology_key.clone())).collect())
         }
         Plugin::InterPodAffinity => {
             let key = |term: &crate::pod_info::PodTerm| term.topology_key.clone();
             let affinity = pod.affinity.iter().map(|term| Edit::Drop("podAffinity", key(term)));
-            affinity.chain(pod.anti_affinity.iter().map(|term| Edit::Drop("podAntiAffinity", key(term)))).collect()
+            each_or_all(affinity.chain(pod.anti_affinity.iter().map(|term| Edit::Drop("podAntiAffinity", key(term)))).collect())
         }
-        _ => return None,
-    };
-    (!edits.is_empty()).then_some(edits)
+        _ => None,
+    }
+}
+
+/// Each alone, or else all of them.
+fn each_or_all(mut edits: Edits) -> Option<Vec<Edits>> {
+    edits.dedup();
+    let mut sets: Vec<Edits> = edits.iter().map(|edit| vec![edit.clone()]).collect();
+    if edits.len() > 1 {
+        sets.push(edits);
+    }
+    (!sets.is_empty()).then_some(sets)
 }
 
 fn full_name(pod: &Arc<PodInfo>) -> String {
@@ -99,31 +114,33 @@ fn wanted_label(e: &NodeSelectorRequirement, node: &NodeInfo) -> Option<Vec<(Str
     Some(vec![(e.key.clone(), value)])
 }
 
-/// One resource that is short can be asked for less, or freed; a place for one more pod can be freed.
-fn resources_edits(pod: &Template, node: &NodeInfo, resources: &Resources) -> Option<Vec<Edit>> {
-    let mut short: Vec<(ResourceId, i64, i64)> = Vec::new();
+/// What is short can be asked for less, or be freed as far as the node has it; places for pods can only be freed.
+fn resources_edits(pod: &Template, node: &NodeInfo, resources: &Resources) -> Option<Vec<Edits>> {
+    let (mut less, mut free, mut large_enough) = (Edits::new(), Edits::new(), true);
     for (name, wanted) in pod.requests.iter().filter(|(_, wanted)| **wanted > 0) {
         let Some(id) = resources.find(name) else { continue };
-        let missing = wanted - (node.allocatable.get(id) - node.requested.get(id));
+        let has = node.allocatable.get(id);
+        let missing = wanted - (has - node.requested.get(id));
         if missing > 0 {
-            short.push((id, missing, *wanted));
+            let share = missing.saturating_mul(1000) / wanted;
+            // Less than nothing cannot be asked for.
+            if missing <= *wanted {
+                less.push(Edit::AskForLess(share, name.clone(), missing));
+            }
+            free.push(Edit::Free(share, name.clone(), missing));
+            large_enough &= has >= *wanted;
         }
     }
     let places = node.pods.len() as i64 + 1 - node.allocatable.get(PODS);
-    match short.as_slice() {
-        [] if places > 0 => Some(vec![Edit::Free(1000, "pods".to_owned(), places)]),
-        [(id, missing, wanted)] if places <= 0 => {
-            let (name, share) = (resources.name(*id).to_owned(), missing.saturating_mul(1000) / wanted);
-            let mut edits = vec![Edit::AskForLess(share, name.clone(), *missing)];
-            // Nothing can be freed that nobody uses.
-            if node.allocatable.get(*id) >= *wanted {
-                edits.push(Edit::Free(share, name, *missing));
-            }
-            Some(edits)
-        }
-        // Several at once: all have to be less.
-        _ => None,
+    if places > 0 {
+        let place = Edit::Free(1000, "pods".to_owned(), places);
+        less.push(place.clone());
+        free.push(place);
     }
+    let possible = free.len() == less.len();
+    let sets: Vec<Edits> =
+        [(less, possible), (free, large_enough)].into_iter().filter(|(_, can)| *can).map(|(set, _)| set).collect();
+    (!sets.is_empty()).then_some(sets)
 }
 
 impl Edit {
@@ -226,6 +243,3 @@ impl Edit {
         matches!(self, Edit::Label(_) | Edit::Uncordon | Edit::Free(..) | Edit::Remove(_))
     }
 }
-
-/// Amounts smaller than a thousandth of a core do not exist.
-const _: () = assert!(CPU == 0);

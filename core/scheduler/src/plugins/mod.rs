@@ -12,6 +12,8 @@ mod node_unschedulable;
 mod pod_topology_spread;
 mod scores;
 mod taint_toleration;
+#[cfg(test)]
+mod tests;
 mod volumes;
 
 use std::cell::Cell;
