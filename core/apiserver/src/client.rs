@@ -1,5 +1,7 @@
 //! The API for the parts of the control plane: the same pipeline as for clients outside, without HTTP around it.
 
+use std::sync::Arc;
+
 use object::{ApiError, GroupVersionResource, Reason, Result, Time, Value};
 use store::Store;
 
@@ -46,14 +48,14 @@ impl Operation {
         calls::digest(parts.map(String::as_bytes))
     }
 
-    fn run(self, api: &mut ApiServer, write: &Write<'_>) -> Result<Value> {
+    fn run(self, api: &mut ApiServer, write: &Write<'_>) -> Result<Arc<Value>> {
         match self {
             Operation::Create(body) => api.create(write, body),
             Operation::Update(body) => api.update(write, body),
             Operation::Finalize(body) => strategy::subresource::finalize(api, write, body),
-            Operation::Scale(body) => scale::update(api, write, &body),
+            Operation::Scale(body) => scale::update(api, write, &body).map(Arc::new),
             Operation::Patch(kind, value) => api.patch(write, Patch { kind, value, strict: Vec::new() }),
-            Operation::Delete(options) => api.delete(write.now, write.user, write.target, &options),
+            Operation::Delete(options) => api.delete(write.now, write.user, write.target, &options).map(Arc::new),
         }
     }
 }
@@ -121,34 +123,40 @@ impl<'a> Client<'a> {
     }
 
     /// Creates an object. Its name may be generated.
-    pub fn create(&mut self, gvr: &GroupVersionResource, namespace: &str, object: Value) -> Result<Value> {
+    pub fn create(&mut self, gvr: &GroupVersionResource, namespace: &str, object: Value) -> Result<Arc<Value>> {
         let target = self.target(gvr, namespace, "", "")?;
         let object = canonical(&target, object)?;
         self.write("create", target, Operation::Create(object))
     }
 
     /// Replaces an object. With a `resourceVersion` that is not the current one this is a conflict.
-    pub fn update(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, object: Value) -> Result<Value> {
+    pub fn update(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, object: Value) -> Result<Arc<Value>> {
         let target = self.target(gvr, namespace, name, "")?;
         let object = canonical(&target, object)?;
         self.write("update", target, Operation::Update(object))
     }
 
     /// Replaces an object's status; everything else stays.
-    pub fn update_status(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, object: Value) -> Result<Value> {
+    pub fn update_status(
+        &mut self,
+        gvr: &GroupVersionResource,
+        namespace: &str,
+        name: &str,
+        object: Value,
+    ) -> Result<Arc<Value>> {
         let target = self.target(gvr, namespace, name, "status")?;
         let object = canonical(&target, object)?;
         self.write("update", target, Operation::Update(object))
     }
 
     /// Approves or denies a certificate request, which is done through a subresource of its own.
-    pub fn update_approval(&mut self, gvr: &GroupVersionResource, name: &str, object: Value) -> Result<Value> {
+    pub fn update_approval(&mut self, gvr: &GroupVersionResource, name: &str, object: Value) -> Result<Arc<Value>> {
         let target = self.target(gvr, "", name, "approval")?;
         self.write("update", target, Operation::Update(object))
     }
 
     /// Takes finalizers from a Namespace's spec, which is done through a subresource of its own.
-    pub fn finalize(&mut self, namespace: &str, object: Value) -> Result<Value> {
+    pub fn finalize(&mut self, namespace: &str, object: Value) -> Result<Arc<Value>> {
         let target = self.target(&gvr("", "v1", "namespaces"), "", namespace, "finalize")?;
         self.write("update", target, Operation::Finalize(object))
     }
@@ -162,7 +170,7 @@ impl<'a> Client<'a> {
         subresource: &str,
         kind: PatchKind,
         patch: Value,
-    ) -> Result<Value> {
+    ) -> Result<Arc<Value>> {
         let target = self.target(gvr, namespace, name, subresource)?;
         self.write("patch", target, Operation::Patch(kind, patch))
     }
@@ -178,7 +186,7 @@ impl<'a> Client<'a> {
     }
 
     /// Replaces the Scale of an object.
-    pub fn update_scale(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, scale: Value) -> Result<Value> {
+    pub fn update_scale(&mut self, gvr: &GroupVersionResource, namespace: &str, name: &str, scale: Value) -> Result<Arc<Value>> {
         let target = self.target(gvr, namespace, name, "scale")?;
         self.write("update", target, Operation::Scale(scale))
     }
@@ -206,7 +214,7 @@ impl<'a> Client<'a> {
         name: &str,
         subresource: &str,
         body: Value,
-    ) -> Result<Value> {
+    ) -> Result<Arc<Value>> {
         let target = self.target(gvr, namespace, name, subresource)?;
         self.write("create", target, Operation::Create(body))
     }
@@ -223,7 +231,7 @@ impl<'a> Client<'a> {
     }
 
     /// Writes, if the user may. What has to wait for an answer from outside is done later by itself.
-    fn write(&mut self, verb: &str, target: Target, operation: Operation) -> Result<Value> {
+    fn write(&mut self, verb: &str, target: Target, operation: Operation) -> Result<Arc<Value>> {
         let result = self.try_write(verb, target, operation);
         if let Err(error) = &result
             && !error.is_pending()
@@ -233,7 +241,7 @@ impl<'a> Client<'a> {
         result
     }
 
-    fn try_write(&mut self, verb: &str, target: Target, operation: Operation) -> Result<Value> {
+    fn try_write(&mut self, verb: &str, target: Target, operation: Operation) -> Result<Arc<Value>> {
         self.check(verb, &target)?;
         self.api.causes.part(&self.user.name, verb);
         let options = self.options();

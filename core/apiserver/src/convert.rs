@@ -79,6 +79,14 @@ impl ApiServer {
         }
     }
 
+    /// As [`ApiServer::in_version_of`], without a copy where there is nothing to turn.
+    pub(crate) fn shared_in_version_of(&mut self, resource: &Resource, value: Arc<Value>) -> Result<Arc<Value>> {
+        if resource.custom.is_none() && is_storage_version(resource) {
+            return Ok(value);
+        }
+        self.in_version_of(resource, Arc::unwrap_or_clone(value)).map(Arc::new)
+    }
+
     /// Turns an object of `resource`'s version into the one in which it is kept.
     pub(crate) fn in_storage_version(&mut self, resource: &Resource, mut value: Value) -> Result<Value> {
         label(&mut value, &resource.kind);

@@ -313,24 +313,19 @@ impl ApiServer {
     }
 
     /// Makes `value` the object at `key`: in the store, and soon in the journal.
-    pub(crate) fn commit(&mut self, key: Key, mut value: Value) -> Arc<Object> {
-        self.commit_from(key, &mut value)
-    }
-
-    /// As [`ApiServer::commit`]; the caller keeps the value, which now says its revision.
-    pub(crate) fn commit_from(&mut self, key: Key, value: &mut Value) -> Arc<Object> {
+    pub(crate) fn commit(&mut self, key: Key, value: Value) -> Arc<Object> {
         self.bindings.changed(&key);
         self.definitions.changed(&key);
         self.aggregation.changed(&key);
         self.flow.changed(&key);
-        let old = allocation::is_service(&key).then(|| self.store.get(&key).map(|old| old.value()));
+        let old = allocation::is_service(&key).then(|| self.store.get(&key).map(|old| old.shared()));
         let before = if self.causes.wants_object() { self.store.get(&key).map_or(0, |old| old.revision) } else { 0 };
-        let object = self.store.put_from(key, value);
+        let object = self.store.put(key, value);
         self.causes.record(self.now, object.revision, before);
         let record = Record::Put { revision: object.revision, key: registry_key(&object.key), value: object.bytes.clone() };
         self.outputs.push(Output::Journal(record));
         if let Some(old) = old {
-            allocation::changed(self, old.as_ref(), Some(value));
+            allocation::changed(self, old.as_deref(), Some(&object.shared()));
         }
         object
     }
@@ -345,7 +340,7 @@ impl ApiServer {
             self.flow.changed(key);
             self.outputs.push(Output::Journal(Record::Delete { revision: self.store.revision(), key: registry_key(key) }));
             if allocation::is_service(key) {
-                allocation::changed(self, Some(&old.value()), None);
+                allocation::changed(self, Some(&old.shared()), None);
             }
         }
     }

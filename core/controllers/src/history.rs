@@ -89,7 +89,7 @@ impl History {
             if place < self.all.len() {
                 set(&mut revision, &["revision"], next);
                 let (namespace, name) = (str_at(owner, &["metadata", "namespace"]).to_owned(), name_of(&revision).to_owned());
-                revision = cx.client().update(&revisions(), &namespace, &name, revision)?;
+                revision = Arc::unwrap_or_clone(cx.client().update(&revisions(), &namespace, &name, revision)?);
             }
             self.all.push(revision.clone());
             return Ok(revision);
@@ -105,7 +105,7 @@ impl History {
         let revision =
             json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata, "data": data, "revision": next});
         let namespace = str_at(owner, &["metadata", "namespace"]).to_owned();
-        let made = cx.client().create(&revisions(), &namespace, revision)?;
+        let made = Arc::unwrap_or_clone(cx.client().create(&revisions(), &namespace, revision)?);
         self.all.push(made.clone());
         Ok(made)
     }
@@ -140,7 +140,8 @@ fn adopt_orphans(cx: &mut Context<'_>, kind: &Kind, owner: &Value) -> Result<Vec
     let mut adopted = Vec::new();
     for orphan in orphans {
         let patch = json!({"metadata": {"uid": orphan.meta.uid, "ownerReferences": [kind.reference(owner)]}});
-        adopted.push(cx.client().patch(&revisions(), namespace, &orphan.key.name, "", PatchKind::Strategic, patch)?);
+        let taken = cx.client().patch(&revisions(), namespace, &orphan.key.name, "", PatchKind::Strategic, patch)?;
+        adopted.push(Arc::unwrap_or_clone(taken));
     }
     Ok(adopted)
 }

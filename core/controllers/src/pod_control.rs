@@ -176,7 +176,7 @@ pub fn patch_pod(cx: &mut Context<'_>, pod: &Object, patch: Value) -> Result<()>
 }
 
 /// Makes a pod of `owner` and says so. `None` if the namespace is going away, and `owner` with it.
-pub fn create(cx: &mut Context<'_>, owner: &Value, pod: Value) -> Result<Option<Value>> {
+pub fn create(cx: &mut Context<'_>, owner: &Value, pod: Value) -> Result<Option<Arc<Value>>> {
     let namespace = str_at(owner, &["metadata", "namespace"]).to_owned();
     match cx.client().create(&gvr("", "v1", "pods"), &namespace, pod) {
         Ok(made) => {
@@ -290,7 +290,7 @@ pub fn write_status(cx: &mut Context<'_>, kind: &Kind, key: &Key, owner: &Value,
 }
 
 /// Writes an object's status if it changed; the object as it is then, if it was written.
-pub fn store_status(cx: &mut Context<'_>, kind: &Kind, key: &Key, owner: &Value, status: Value) -> Result<Option<Value>> {
+pub fn store_status(cx: &mut Context<'_>, kind: &Kind, key: &Key, owner: &Value, status: Value) -> Result<Option<Arc<Value>>> {
     if owner.get("status") == Some(&status) {
         return Ok(None);
     }

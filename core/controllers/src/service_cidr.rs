@@ -2,6 +2,8 @@
 //!
 //! <https://kubernetes.io/docs/tasks/network/extend-service-ip-ranges/>
 
+use std::sync::Arc;
+
 use std::net::IpAddr;
 
 use apiserver::{PatchKind, gvr};
@@ -83,7 +85,7 @@ impl Controller for ServiceCidrController {
             if !held {
                 let finalizers: Vec<Value> = finalizers.into_iter().chain([json!(FINALIZER)]).collect();
                 set(&mut object, &["metadata", "finalizers"], finalizers);
-                object = cx.client().update(&gvr(GROUP, "v1", "servicecidrs"), "", &key.name, object)?;
+                object = Arc::unwrap_or_clone(cx.client().update(&gvr(GROUP, "v1", "servicecidrs"), "", &key.name, object)?);
             }
             return say(cx, key, &object, ("True", "", "Kubernetes Service CIDR is ready"));
         }

@@ -203,7 +203,8 @@ fn container_json(facts: &Facts<'_>, container: &ContainerWorker) -> Value {
     let mut out = json!({
         "name": &*container.name,
         "image": spec.map_or("", |s| &*s.image),
-        "imageID": &*container.image_id,
+        // Which image it is shows once the container exists.
+        "imageID": if container.container_id.is_empty() { "" } else { &*container.image_id },
         "ready": container.role != Role::Ephemeral && container.is_ready() || done,
         "started": container.is_started(),
         "restartCount": container.attempt,

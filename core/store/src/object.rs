@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use object::{Bytes, GroupResource, ObjectMeta, Value};
 
@@ -42,13 +42,27 @@ pub struct Object {
     pub meta: ObjectMeta,
     header: u32,
     views: Views,
+    /// The value that it was made from, while it is young: most of what reads it does so right after its commit.
+    young: Mutex<Option<Arc<Value>>>,
 }
 
 impl Object {
     /// An object of this value, which carries this revision already.
     pub fn new(key: Key, revision: u64, value: &Value) -> Self {
         let (bytes, header) = canonical(value);
-        Object { key, revision, bytes, meta: ObjectMeta::of(value), header, views: Views::default() }
+        Object { key, revision, bytes, meta: ObjectMeta::of(value), header, views: Views::default(), young: Mutex::default() }
+    }
+
+    /// As [`Object::new`]; the value is kept until [`Object::age`].
+    pub(crate) fn young(key: Key, revision: u64, value: Arc<Value>) -> Self {
+        let object = Object::new(key, revision, &value);
+        *object.young.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        object
+    }
+
+    /// From now on only the bytes and the views are kept.
+    pub(crate) fn age(&self) {
+        *self.young.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The object without its opening brace, `apiVersion` and `kind`: what follows `{` where it is an item of a typed
@@ -57,15 +71,23 @@ impl Object {
         self.bytes.get(self.header as usize..).unwrap_or_default()
     }
 
-    /// The whole object, parsed. Costly: a view is parsed only once.
+    /// The whole object, parsed, to be changed. Costly: a view is parsed only once.
     pub fn value(&self) -> Value {
-        // Stored bytes were written by this program from a JSON value.
-        serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
+        Arc::unwrap_or_clone(self.shared())
+    }
+
+    /// The whole object, parsed, to read. It costs nothing right after the commit.
+    pub fn shared(&self) -> Arc<Value> {
+        match &*self.young.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(value) => value.clone(),
+            // Stored bytes were written by this program from a JSON value.
+            None => Arc::new(serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)),
+        }
     }
 
     /// The view `T` of this object, computed at the first call.
     pub fn view<T: View>(&self) -> &T {
-        self.views.get_or_insert(|| T::of(&self.value()))
+        self.views.get_or_insert(|| T::of(&self.shared()))
     }
 }
 

@@ -111,12 +111,17 @@ pub struct Store {
     /// History is complete from this revision on: events with a greater revision are in `history`.
     compacted: u64,
     history_limit: u32,
+    /// The last objects, which still hold the values they were made from.
+    young: VecDeque<Arc<Object>>,
 }
+
+/// So many objects are young at a time: more than one step writes.
+const YOUNG: usize = 512;
 
 impl Store {
     /// An empty store that keeps at least `history_limit` events.
     pub fn new(history_limit: u32) -> Self {
-        Store { now: Snapshot::default(), history: VecDeque::new(), compacted: 0, history_limit }
+        Store { now: Snapshot::default(), history: VecDeque::new(), compacted: 0, history_limit, young: VecDeque::new() }
     }
 
     /// The revision of the last commit.
@@ -176,15 +181,16 @@ impl Store {
 
     /// Makes `value` the object at `key`, at the next revision, which is written into its `metadata.resourceVersion`.
     pub fn put(&mut self, key: Key, mut value: Value) -> Arc<Object> {
-        self.put_from(key, &mut value)
-    }
-
-    /// As [`Store::put`], for callers who go on to use the value.
-    pub fn put_from(&mut self, key: Key, value: &mut Value) -> Arc<Object> {
         let revision = self.now.revision + 1;
-        ::object::value::set(value, &["metadata", "resourceVersion"], revision.to_string());
-        let object = Arc::new(Object::new(key, revision, value));
+        ::object::value::set(&mut value, &["metadata", "resourceVersion"], revision.to_string());
+        let object = Arc::new(Object::young(key, revision, Arc::new(value)));
         let old = self.now.put(object.clone());
+        self.young.push_back(object.clone());
+        if self.young.len() > YOUNG
+            && let Some(object) = self.young.pop_front()
+        {
+            object.age();
+        }
         self.record(Event { revision, old, new: Some(object.clone()) });
         object
     }

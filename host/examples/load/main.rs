@@ -1,8 +1,10 @@
 //! Load on a running server, for `cargo xtask bench`: `load KUBECONFIG PID WHAT`, where PID is the server's, whose CPU time
-//! and memory are read, and WHAT is `requests`, `list`, `watches` or `growth`. One line of JSON says how it went.
+//! and memory are read, and WHAT is `requests`, `list`, `watches`, `growth`, `scheduling` or `deployment=N`. One line of JSON says
+//! how it went.
 //!
 //! Everything goes over TLS. What it leaves behind is in the namespace `load`.
 
+mod pods;
 mod requests;
 mod server;
 mod volume;
@@ -19,7 +21,7 @@ const COLLECTION: &str = "/api/v1/namespaces/load/configmaps";
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let usage = "usage: load KUBECONFIG PID requests|list|watches|growth";
+    let usage = "usage: load KUBECONFIG PID requests|list|watches|growth|scheduling|deployment=PODS";
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [path, pid, what] = arguments.as_slice() else { bail!(usage) };
     let (credentials, _) = kubeconfig::read(&std::fs::read_to_string(path)?, "")?;
@@ -35,7 +37,11 @@ async fn main() -> Result<()> {
         "list" => volume::list(&credentials, &server).await?,
         "watches" => watches::run(&credentials).await?,
         "growth" => volume::growth(&credentials, &server).await?,
-        _ => bail!(usage),
+        "scheduling" => pods::scheduling(&credentials, &server).await?,
+        other => {
+            let replicas = other.strip_prefix("deployment=").and_then(|n| n.parse().ok()).context(usage)?;
+            pods::deployment(&credentials, &server, replicas).await?
+        }
     };
     println!("{result}");
     Ok(())

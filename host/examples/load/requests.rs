@@ -66,7 +66,12 @@ async fn one(credentials: Credentials, until: Instant, prefix: String, method: M
 /// Creates one ConfigMap; the microseconds it took.
 pub async fn create(client: &Client, name: &str, data: &str) -> Result<u32> {
     let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"key": data}});
-    timed(client, Method::POST, COLLECTION, body.to_string()).await
+    create_object(client, COLLECTION, &body).await
+}
+
+/// Creates any object; the microseconds it took.
+pub async fn create_object(client: &Client, collection: &str, object: &Value) -> Result<u32> {
+    timed(client, Method::POST, collection, object.to_string()).await
 }
 
 /// Gets one ConfigMap; the microseconds it took.

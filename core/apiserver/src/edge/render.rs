@@ -50,13 +50,14 @@ pub fn stored(resource: &Resource, object: &Object, accept: Accept, include: Inc
     if accept == (Accept { form: Form::Object, encoding: Encoding::Json, beta: false }) && convert::is_storage_version(resource) {
         return object.bytes.clone();
     }
-    value(resource, value_of(resource, object), accept, include, now)
+    value(resource, value_of(resource, object).into(), accept, include, now)
 }
 
 /// One object that may not be stored.
-pub fn value(resource: &Resource, object: Value, accept: Accept, include: Include, now: Time) -> Bytes {
+pub fn value(resource: &Resource, object: Arc<Value>, accept: Accept, include: Include, now: Time) -> Bytes {
     let mut shown = match accept.form {
-        Form::Object => object,
+        Form::Object if !accept.beta => return encode(&object, accept.encoding),
+        Form::Object => Arc::unwrap_or_clone(object),
         Form::Partial => partial(&object),
         Form::Table => {
             let version = at(&object, &["metadata", "resourceVersion"]).cloned();
@@ -64,7 +65,7 @@ pub fn value(resource: &Resource, object: Value, accept: Accept, include: Includ
             if let Some(version) = version {
                 metadata["resourceVersion"] = version;
             }
-            table(resource, &[object], metadata, include, now, true)
+            table(resource, std::slice::from_ref(&*object), metadata, include, now, true)
         }
     };
     accept.name(&mut shown);

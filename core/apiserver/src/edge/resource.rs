@@ -1,5 +1,7 @@
 //! Requests on resources: which verb, with which options, on what.
 
+use std::sync::Arc;
+
 use object::gvk::GroupVersionKind;
 use object::value::{list_at, str_at};
 use object::{ApiError, Cause, GroupVersionResource, Result, Time, Value, json};
@@ -197,7 +199,8 @@ impl Edge<'_> {
     }
 
     /// The answer to a write: the object, or the Status there is instead of one.
-    fn answer(&self, status: u16, object: Value) -> Answer {
+    fn answer(&self, status: u16, object: impl Into<Arc<Value>>) -> Answer {
+        let object = object.into();
         let code = object.get("code").and_then(Value::as_u64).and_then(|c| u16::try_from(c).ok());
         let is_status = str_at(&object, &["kind"]) == "Status";
         let own_kind = str_at(&object, &["kind"]) == &*self.target.resource.kind.kind;

@@ -132,7 +132,7 @@ fn settle_one(api: &mut ApiServer, now: Time, name: &str) {
         // Nothing but the server writes here; a conflict cannot be.
         let user = UserInfo::apiserver();
         let status = api.client(now, &user).update_status(&gvr(GROUP, "v1", "customresourcedefinitions"), "", name, definition);
-        definition = status.unwrap_or_default();
+        definition = std::sync::Arc::unwrap_or_clone(status.unwrap_or_default());
         api.definitions.changed.remove(name);
     }
     serve(api, &definition);

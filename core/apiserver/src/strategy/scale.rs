@@ -104,11 +104,11 @@ pub fn update(api: &mut ApiServer, write: &Write<'_>, scale: &Value) -> Result<V
         value::remove(&mut new, &["spec", "replicas"]);
         schema::apply::update(Some(&live), &mut new, &crate::write::writer(write));
         value::set(&mut new, &["spec", "replicas"], 0);
-        let changed = api.replace(write, &old, old.value(), new, true)?;
+        let changed = api.replace(write, &old, old.shared(), new, true)?;
         return scale_of(target, &changed);
     }
     // The change is the object's own, whatever path it came by.
-    let changed = api.replace(write, &old, old.value(), new, false)?;
+    let changed = api.replace(write, &old, old.shared(), new, false)?;
     scale_of(target, &changed)
 }
 
@@ -169,6 +169,6 @@ fn apply(api: &mut ApiServer, write: &Write<'_>, scale: &Value) -> Result<Value>
         error.details.causes.iter_mut().for_each(|cause| cause.message = cause.message.replace(&own, scale));
         error
     })?;
-    let changed = api.replace(write, &old, old.value(), applied.object, true)?;
+    let changed = api.replace(write, &old, old.shared(), applied.object, true)?;
     scale_of(target, &changed)
 }

@@ -1,5 +1,7 @@
 //! What is written to subresources that are actions: bindings, evictions, the finalizing of namespaces.
 
+use std::sync::Arc;
+
 use object::value::{self, at, str_at};
 use object::{ApiError, Cause, Reason, Result, Value, json};
 use schema::Resource;
@@ -105,7 +107,7 @@ fn bind(api: &mut ApiServer, write: &Write<'_>, body: &Value) -> Result<Value> {
 }
 
 /// Takes away finalizers from a namespace's spec: the one way to change them.
-pub fn finalize(api: &mut ApiServer, write: &Write<'_>, body: Value) -> Result<Value> {
+pub fn finalize(api: &mut ApiServer, write: &Write<'_>, body: Value) -> Result<Arc<Value>> {
     let old = api.stored(write.target)?;
     let mut new = old.value();
     value::set(&mut new, &["spec", "finalizers"], value::list_at(&body, &["spec", "finalizers"]).to_vec());
@@ -113,5 +115,5 @@ pub fn finalize(api: &mut ApiServer, write: &Write<'_>, body: Value) -> Result<V
     if let Some(version) = at(&body, &["metadata", "resourceVersion"]) {
         value::set(&mut new, &["metadata", "resourceVersion"], version.clone());
     }
-    api.replace(write, &old, old.value(), new, false)
+    api.replace(write, &old, old.shared(), new, false)
 }

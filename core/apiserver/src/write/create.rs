@@ -1,5 +1,7 @@
 //! Creating objects.
 
+use std::sync::Arc;
+
 use object::value::{self, str_at};
 use object::{ApiError, Result, Time, Value};
 use store::Key;
@@ -19,18 +21,18 @@ const MAX_GENERATE_NAME: usize = 58;
 
 impl ApiServer {
     /// Creates an object, or posts to a subresource.
-    pub(crate) fn create(&mut self, write: &Write<'_>, body: Value) -> Result<Value> {
+    pub(crate) fn create(&mut self, write: &Write<'_>, body: Value) -> Result<Arc<Value>> {
         if !write.target.subresource.is_empty() {
-            return strategy::subresource::create(self, write, body);
+            return strategy::subresource::create(self, write, body).map(Arc::new);
         }
         if strategy::subresource::is_binding(&write.target.resource) {
-            return strategy::subresource::create_binding(self, write, &body);
+            return strategy::subresource::create_binding(self, write, &body).map(Arc::new);
         }
         self.create_owned(write, body, false)
     }
 
     /// Creates an object; `owned` says that its managedFields are right already, as server-side apply leaves them.
-    pub(super) fn create_owned(&mut self, write: &Write<'_>, mut object: Value, owned: bool) -> Result<Value> {
+    pub(super) fn create_owned(&mut self, write: &Write<'_>, mut object: Value, owned: bool) -> Result<Arc<Value>> {
         let Write { now, user, target, options } = *write;
         let resource = &target.resource;
         convert::label(&mut object, &resource.kind);
@@ -55,7 +57,7 @@ impl ApiServer {
         }
         strategy::crd::check_create(self, target)?;
         if strategy::review::is_review(resource) {
-            return strategy::review::create(self, write, object);
+            return strategy::review::create(self, write, object).map(Arc::new);
         }
         let mut object = self.in_working_version(resource, object)?;
         // What is still to be named goes by what its name will begin with.

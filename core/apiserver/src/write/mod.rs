@@ -155,21 +155,20 @@ impl ApiServer {
     }
 
     /// Makes an object, as [`ApiServer::in_working_version`] left it, the one at `key`, and shows it in the version of the path.
-    fn keep(&mut self, write: &Write<'_>, key: Key, object: Value) -> Result<Value> {
+    fn keep(&mut self, write: &Write<'_>, key: Key, object: Value) -> Result<Arc<Value>> {
         let resource = &write.target.resource;
-        let mut stored = if resource.custom.is_some() { self.in_storage_version(resource, object)? } else { object };
+        let stored = if resource.custom.is_some() { self.in_storage_version(resource, object)? } else { object };
         // Whatever may have to be asked is asked before the commit.
         let shown = match convert::is_storage_version(resource) {
             true => None,
             false => Some(self.in_version_of(resource, stored.clone())?),
         };
-        if !write.options.dry_run {
-            self.commit_from(key, &mut stored);
+        if write.options.dry_run {
+            return Ok(Arc::new(shown.unwrap_or(stored)));
         }
-        let Some(mut shown) = shown else { return Ok(stored) };
-        if let Some(version) = object::value::at(&stored, &["metadata", "resourceVersion"]) {
-            object::value::set(&mut shown, &["metadata", "resourceVersion"], version.clone());
-        }
-        Ok(shown)
+        let kept = self.commit(key, stored);
+        let Some(mut shown) = shown else { return Ok(kept.shared()) };
+        object::value::set(&mut shown, &["metadata", "resourceVersion"], kept.revision.to_string());
+        Ok(Arc::new(shown))
     }
 }

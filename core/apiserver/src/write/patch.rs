@@ -1,5 +1,7 @@
 //! Changing objects by patches.
 
+use std::sync::Arc;
+
 use object::{ApiError, Cause, Result, Value};
 
 use super::{FieldValidation, Target, Write};
@@ -32,7 +34,7 @@ pub struct Patch {
 
 impl ApiServer {
     /// Changes an object.
-    pub(crate) fn patch(&mut self, write: &Write<'_>, patch: Patch) -> Result<Value> {
+    pub(crate) fn patch(&mut self, write: &Write<'_>, patch: Patch) -> Result<Arc<Value>> {
         if patch.kind == PatchKind::Apply {
             return self.apply(write, patch);
         }
@@ -40,8 +42,8 @@ impl ApiServer {
         let Write { target, options, .. } = *write;
         let old = self.stored(target)?;
         let resource = &target.resource;
-        let before = old.value();
-        let mut new = self.in_version_of(resource, before.clone())?;
+        let before = old.shared();
+        let mut new = self.in_version_of(resource, Value::clone(&before))?;
         // What a refusal quotes: the patch itself where it is applied to the typed object, else what came of it.
         let sent = (kind == PatchKind::Strategic).then(|| patch.clone());
         match kind {
@@ -71,7 +73,7 @@ impl ApiServer {
     }
 
     /// Server-side apply: creates the object where it is missing.
-    fn apply(&mut self, write: &Write<'_>, patch: Patch) -> Result<Value> {
+    fn apply(&mut self, write: &Write<'_>, patch: Patch) -> Result<Arc<Value>> {
         let Patch { value: patch, strict, .. } = patch;
         let Write { target, options, .. } = *write;
         let resource = &target.resource;
@@ -105,7 +107,7 @@ impl ApiServer {
             }
             Some(old) => {
                 check_uid(target, old, &merged)?;
-                self.replace(write, old, old.value(), merged, true)
+                self.replace(write, old, old.shared(), merged, true)
             }
         }
     }

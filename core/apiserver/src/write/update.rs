@@ -19,7 +19,7 @@ const SYSTEM_METADATA: [&str; 6] =
 
 impl ApiServer {
     /// Replaces an object or its status.
-    pub(crate) fn update(&mut self, write: &Write<'_>, body: Value) -> Result<Value> {
+    pub(crate) fn update(&mut self, write: &Write<'_>, body: Value) -> Result<Arc<Value>> {
         check_names(write.target, &body)?;
         let resource = &write.target.resource;
         let Ok(old) = self.stored(write.target) else { return self.update_missing(write, body) };
@@ -28,12 +28,12 @@ impl ApiServer {
             let kind = GroupVersionKind::new(&resource.gvr.group, &resource.gvr.version, &resource.gvr.resource);
             return Err(ApiError::invalid(&kind, &write.target.name, vec![cause]));
         }
-        let before = old.value();
+        let before = old.shared();
         self.replace(write, &old, before, body, false)
     }
 
     /// An update of what is not there: some kinds are created by it.
-    fn update_missing(&mut self, write: &Write<'_>, mut body: Value) -> Result<Value> {
+    fn update_missing(&mut self, write: &Write<'_>, mut body: Value) -> Result<Arc<Value>> {
         let target = write.target;
         let uid = str_at(&body, &["metadata", "uid"]);
         if !uid.is_empty() {
@@ -72,10 +72,10 @@ impl ApiServer {
         &mut self,
         write: &Write<'_>,
         old: &Arc<Object>,
-        before: Value,
+        before: Arc<Value>,
         mut new: Value,
         owned: bool,
-    ) -> Result<Value> {
+    ) -> Result<Arc<Value>> {
         let Write { user, target, options, .. } = *write;
         let resource = &target.resource;
         check_preconditions(target, old, &new)?;
@@ -85,7 +85,7 @@ impl ApiServer {
         if target.subresource.is_empty() {
             strategy::template_generation(resource, Some(&before), &mut new);
         }
-        let live = self.in_version_of(resource, before.clone())?;
+        let live = self.shared_in_version_of(resource, before.clone())?;
         if !owned {
             schema::apply::update(Some(&live), &mut new, &writer(write));
         }
@@ -101,8 +101,8 @@ impl ApiServer {
         };
         admission::mutate(self, &attributes, &mut new)?;
         strategy::prepare_for_update(self, resource, &target.subresource, &before, &mut new)?;
-        if new == before {
-            return self.in_version_of(resource, new);
+        if new == *before {
+            return self.in_version_of(resource, new).map(Arc::new);
         }
         validate(target, &target.name, &new, Some(&before))?;
         escalation::check(self, user, target, &target.name, &new, Some(&before))?;
@@ -114,7 +114,7 @@ impl ApiServer {
         if strategy::is_finished(&new) && !options.dry_run {
             let shown = self.in_version_of(resource, new)?;
             self.commit_removal(&old.key);
-            return Ok(shown);
+            return Ok(Arc::new(shown));
         }
         self.keep(write, old.key.clone(), new)
     }

@@ -96,7 +96,7 @@ fn refusals_of_our_own_are_counted() {
     let nobody = wasmkube_apiserver::UserInfo::service_account("kube-system", "nobody");
     let maps = wasmkube_apiserver::gvr("", "v1", "configmaps");
     let refused = server.api.client(server.now, &nobody).create(&maps, "default", configmap("a"));
-    assert_eq!(refused.map_err(|error| error.code), Err::<Value, u16>(403));
+    assert_eq!(refused.map_err(|error| error.code), Err::<std::sync::Arc<Value>, u16>(403));
     let refusals: Vec<_> = server.api.refusals().map(|(user, code, count)| (user.to_owned(), code, count)).collect();
     assert!(refusals.contains(&("system:serviceaccount:kube-system:nobody".to_owned(), 403, 1)), "{refusals:?}");
     let text = text(&mut server);

@@ -243,7 +243,7 @@ impl SimulatedNodes {
         if node.wrote(event.revision) {
             return;
         }
-        if let Some(pod) = Pod::of(&object.value()) {
+        if let Some(pod) = Pod::of(&object.shared()) {
             self.pods.insert(key.clone(), (index, pod.uid.clone()));
             node.pod(now, Arc::new(pod));
             self.dirty.insert(index);

@@ -77,7 +77,7 @@ pub fn create(cx: &mut Context<'_>, cron: &Value, timing: &Timing, time: Time) -
             let own =
                 |job: &Arc<Object>| job.meta.controller().is_some_and(|owner| owner.uid == str_at(cron, &["metadata", "uid"]));
             match there.filter(own) {
-                Some(job) => job.value(),
+                Some(job) => job.shared(),
                 None => {
                     cx.event(cron, EventType::Warning, "FailedCreate", &format!("Error creating job: {error}"));
                     return Err(error);

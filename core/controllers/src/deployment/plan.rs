@@ -69,14 +69,14 @@ impl Plan {
             for set in orphans.iter().filter(|s| selector.matches(&s.meta.labels) && s.meta.deletion_timestamp.is_none()) {
                 let patch = json!({"metadata": {"ownerReferences": [DEPLOYMENT.reference(&deployment)], "uid": set.meta.uid}});
                 let name = &set.key.name;
-                sets.push(cx.client().patch(
+                sets.push(Arc::unwrap_or_clone(cx.client().patch(
                     &gvr("apps", "v1", "replicasets"),
                     &namespace,
                     name,
                     "",
                     PatchKind::Strategic,
                     patch,
-                )?);
+                )?));
             }
         }
         sets.order_by(|a, b| age_key(a).cmp(&age_key(b)));
@@ -143,7 +143,7 @@ impl Plan {
         }
         let name = str_at(&set, &["metadata", "name"]).to_owned();
         let namespace = self.key.namespace.clone();
-        self.sets[index] = cx.client().update(&gvr("apps", "v1", "replicasets"), &namespace, &name, set)?;
+        self.sets[index] = Arc::unwrap_or_clone(cx.client().update(&gvr("apps", "v1", "replicasets"), &namespace, &name, set)?);
         if size == old_size {
             return Ok(false);
         }

@@ -1,5 +1,7 @@
 //! The ReplicaSet of the current template: found or made, and its revision.
 
+use std::sync::Arc;
+
 use apiserver::gvr;
 use object::events::EventType;
 use object::value::{self, at, i64_at, str_at};
@@ -49,7 +51,7 @@ fn adopt_revision(cx: &mut Context<'_>, plan: &mut Plan, index: usize, revision:
     if set != plan.sets[index] {
         let name = str_at(&set, &["metadata", "name"]).to_owned();
         let namespace = plan.key.namespace.clone();
-        plan.sets[index] = cx.client().update(&gvr("apps", "v1", "replicasets"), &namespace, &name, set)?;
+        plan.sets[index] = Arc::unwrap_or_clone(cx.client().update(&gvr("apps", "v1", "replicasets"), &namespace, &name, set)?);
     }
     let mut deployment = plan.deployment.clone();
     if let Some(revision) = number(&plan.sets[index], REVISION) {
@@ -87,7 +89,7 @@ fn make(cx: &mut Context<'_>, plan: &mut Plan, revision: i64) -> Result<Option<u
     let namespace = plan.key.namespace.clone();
     let sets = gvr("apps", "v1", "replicasets");
     let made = match cx.client().create(&sets, &namespace, set) {
-        Ok(made) => made,
+        Ok(made) => Arc::unwrap_or_clone(made),
         Err(error) if error.is_already_exists() => {
             let other = cx.client().get(&sets, &namespace, &name)?;
             let mine = object::ObjectMeta::of(&other)

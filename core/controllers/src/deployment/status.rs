@@ -1,5 +1,7 @@
 //! How far a Deployment is: its status, its conditions, and when it has taken too long.
 
+use std::sync::Arc;
+
 use apiserver::gvr;
 use object::value::{self, at, i64_at, list_at, str_at};
 use object::{Result, Time, Value, json};
@@ -209,7 +211,12 @@ pub fn write(cx: &mut Context<'_>, plan: &mut Plan, changed: Value) -> Result<()
         return Ok(());
     }
     let namespace = plan.key.namespace.clone();
-    plan.deployment = cx.client().update_status(&gvr("apps", "v1", "deployments"), &namespace, &plan.key.name, changed)?;
+    plan.deployment = Arc::unwrap_or_clone(cx.client().update_status(
+        &gvr("apps", "v1", "deployments"),
+        &namespace,
+        &plan.key.name,
+        changed,
+    )?);
     Ok(())
 }
 

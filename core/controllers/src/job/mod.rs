@@ -227,7 +227,7 @@ impl Work<'_> {
             map.retain(|key, value| key != "completedIndexes" || *value != "");
         }
         if let Some(written) = pod_control::store_status(cx, &JOB, self.key, &self.job, status)? {
-            self.job = written;
+            self.job = Arc::unwrap_or_clone(written);
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ impl World {
         let namespace = object["metadata"]["namespace"].as_str().unwrap_or("").to_owned();
         let made = self.api.client(self.now, &self.admin).create(resource, &namespace, object).expect("created");
         self.settle();
-        made
+        Value::clone(&made)
     }
 
     pub fn patch(&mut self, resource: &GroupVersionResource, namespace: &str, name: &str, patch: Value) -> Value {
@@ -78,7 +78,7 @@ impl World {
             .patch(resource, namespace, name, "", PatchKind::Merge, patch)
             .expect("patched");
         self.settle();
-        done
+        Value::clone(&done)
     }
 
     pub fn delete(&mut self, resource: &GroupVersionResource, namespace: &str, name: &str, options: &DeleteOptions) {
