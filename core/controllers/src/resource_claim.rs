@@ -171,7 +171,7 @@ fn claim(cx: &mut Context<'_>, object: &Arc<Object>) -> Result<()> {
         if free {
             set(&mut claim, &["status", "allocation"], Value::Null);
         }
-        claim = cx.client().update_status(&claims(), namespace, name, claim)?;
+        claim = std::sync::Arc::unwrap_or_clone(cx.client().update_status(&claims(), namespace, name, claim)?);
     }
     let protected = object.meta.finalizers.iter().any(|finalizer| finalizer == FINALIZER);
     if used.is_empty() && protected && (free || !allocated) {
