@@ -219,7 +219,7 @@ fn provision(cx: &mut Context<'_>, object: &Arc<Object>, mut claim: Value) -> Re
         for name in [STORAGE_PROVISIONER, BETA_STORAGE_PROVISIONER] {
             annotations.insert(name.to_owned(), provisioner.as_str().into());
         }
-        claim = cx.client().update(&claims(), &object.key.namespace, &object.key.name, claim)?;
+        claim = Arc::unwrap_or_clone(cx.client().update(&claims(), &object.key.namespace, &object.key.name, claim)?);
     }
     let why = format!(
         "Waiting for a volume to be created either by the external provisioner '{provisioner}' or manually by the system \
@@ -314,7 +314,7 @@ fn complete(cx: &mut Context<'_>, object: &Arc<Object>, volume: &Arc<Object>) ->
         if by_us {
             annotations.insert(BOUND_BY.to_owned(), "yes".into());
         }
-        claim = cx.client().update(&claims(), &object.key.namespace, &object.key.name, claim)?;
+        claim = Arc::unwrap_or_clone(cx.client().update(&claims(), &object.key.namespace, &object.key.name, claim)?);
     }
     let value = volume.value();
     let before = claim.get("status").cloned();

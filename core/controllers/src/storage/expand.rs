@@ -86,6 +86,6 @@ impl VolumeExpander {
         object_at(&mut claim, &["status", "allocatedResourceStatuses"]).insert("storage".to_owned(), progress.into());
         let claim = cx.client().update_status(&claims(), &key.namespace, &key.name, claim)?;
         cx.event(&claim, EventType::Normal, "Resizing", &format!("External resizer is resizing volume {volume}"));
-        Ok(claim)
+        Ok(std::sync::Arc::unwrap_or_clone(claim))
     }
 }
