@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use object::scheduling::{Effect, MatchNode, NodeFields, NodeSelector, Taint, Toleration, untolerated};
 use object::value::{at, i64_at, list_at, object_at, set, str_at};
-use object::{GroupResource, Result, Value, json};
+use object::{GroupResource, Result, Time, Value, json};
 use store::{Event, Key, Object, Store, View};
 
 use crate::context::Context;
@@ -180,10 +180,8 @@ impl DaemonSetController {
                 cx.event(work.set, object::events::EventType::Warning, "FailedDaemonPod", &message);
                 pod_control::delete(cx, work.set, pod)?;
             }
-            // Those that are being replaced may be two for a while; see `roll`.
-            let limit = if work.surge(nodes.len()) > 0 { 2 } else { 1 };
-            good.order_by_key(|pod| (pod.meta.creation_timestamp, pod.key.name.clone()));
-            for pod in good.iter().skip(limit) {
+            good.order_by_key(|pod| (pod.view::<PodView>().node.is_empty(), pod.meta.creation_timestamp, pod.key.name.clone()));
+            for pod in work.surplus(&good, work.surge(nodes.len()) > 0, cx.now) {
                 pod_control::delete(cx, work.set, pod)?;
             }
             let going = work.on_node.get(&name).is_some_and(|pods| pods.iter().any(|pod| pod.meta.deletion_timestamp.is_some()));
@@ -274,6 +272,24 @@ impl Work<'_> {
         pod.meta.labels.get(REVISION).is_some_and(|hash| *hash == self.hash)
     }
 
+    /// Of a node's daemons, oldest first, those that are too many. With surge, one of an older template may stay beside one of
+    /// the newest until that is available.
+    fn surplus<'p>(&self, here: &'p [Arc<Object>], surges: bool, now: Time) -> Vec<&'p Arc<Object>> {
+        if !surges || here.len() < 2 {
+            return here.iter().skip(1).collect();
+        }
+        let new = here.iter().find(|pod| self.is_new(pod));
+        let old = here.iter().find(|pod| !self.is_new(pod));
+        let stays = |pod: &Arc<Object>| [new, old].into_iter().flatten().any(|kept| Arc::ptr_eq(kept, pod));
+        let mut surplus: Vec<&Arc<Object>> = here.iter().filter(|pod| !stays(pod)).collect();
+        if let (Some(new), Some(old)) = (new, old)
+            && (!old.view::<PodView>().ready || new.view::<PodView>().is_available(self.min_ready(), now))
+        {
+            surplus.push(old);
+        }
+        surplus
+    }
+
     fn min_ready(&self) -> i64 {
         i64_at(self.set, &["spec", "minReadySeconds"]).unwrap_or(0)
     }
@@ -292,6 +308,12 @@ impl Work<'_> {
         for node in &wanted {
             let here = self.on_node.get(&*node.key.name).map(Vec::as_slice).unwrap_or_default();
             let lives: Vec<Arc<Object>> = here.iter().filter(|pod| pod.meta.deletion_timestamp.is_none()).cloned().collect();
+            let olds = lives.iter().filter(|pod| !self.is_new(pod)).count();
+            if olds > 1 || lives.len() - olds > 1 {
+                // First `manage` clears away what is too many there.
+                surging += 1;
+                continue;
+            }
             let new = lives.iter().find(|pod| self.is_new(pod)).cloned();
             let old = lives.iter().find(|pod| !self.is_new(pod)).cloned();
             if !lives.iter().any(|pod| available(pod, cx.now)) {
@@ -305,7 +327,7 @@ impl Work<'_> {
         for (node, old, new) in old_nodes {
             if surge > 0 {
                 match new {
-                    Some(new) if available(&new, cx.now) => pod_control::delete(cx, self.set, &old)?,
+                    // `manage` deletes the older one in time.
                     Some(_) => {}
                     None if surging < surge || !available(&old, cx.now) => {
                         pod_control::create(cx, self.set, self.new_pod(&node))?;

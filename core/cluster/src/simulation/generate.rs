@@ -34,7 +34,8 @@ pub fn generate(seed: u64, faults: &[&str]) -> Script {
         }
     }
     for (at, path) in std::mem::take(&mut maker.crons) {
-        let at = (length + 8_000).max(at + 1);
+        // Its hour comes with the minute.
+        let at = (length + 8_000).max(at + 62_000 + maker.below(90_000));
         maker.step(at, Action::Patch { path, patch: json!({"spec": {"suspend": true}}) });
     }
     let history_limit = if maker.below(4) == 0 { 400 } else { 10_000 };
@@ -394,7 +395,15 @@ impl Maker {
             "crash" => Action::Crash { durable: self.below(2) == 0, millis: 100 + self.below(8_000) },
             "slow-journal" => Action::SlowJournal { latency: 50 + self.below(2_000), millis: 1_000 + self.below(15_000) },
             "clock-jump" => Action::ClockJump { seconds: self.of(&[1, 20, 90, 400, 4_000]) },
-            "partition" => Action::Partition { node, millis: 1_000 + self.below(60_000) },
+            "partition" => {
+                // Now and then for so long that the node is given up, and its pods with it.
+                let long = self.below(6) == 0;
+                let millis = if long { 350_000 + self.below(200_000) } else { 1_000 + self.below(60_000) };
+                if long {
+                    self.step(at + millis, Action::CutStreams {});
+                }
+                Action::Partition { node, millis }
+            }
             "noise" => Action::Noise {
                 delay: self.below(400),
                 lost: self.below(300) as u32,

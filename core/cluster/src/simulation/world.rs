@@ -23,6 +23,9 @@ const PATIENCE_SECONDS: u64 = 1_800;
 const LOOK_MILLIS: u64 = 2_000;
 /// So long it is watched whether it stays so.
 const QUIET_SECONDS: u64 = 12;
+/// So many steps of the control plane a run may take, and so many changes; most take some hundreds.
+const MAX_STEPS: u64 = 10_000;
+const MAX_CHANGES: u64 = 5_000;
 /// More rounds than this without time passing mean that something turns in circles.
 const MAX_ROUNDS: u64 = 20_000;
 
@@ -229,6 +232,9 @@ impl<'a> World<'a> {
         if stepped {
             self.outcome.steps += 1;
             self.look()?;
+            if self.outcome.steps > MAX_STEPS || self.checker.essential_writes() > MAX_CHANGES {
+                return Err(self.checker.violation("nothing-turns-in-circles", self.checker.last_write()));
+            }
         }
         Ok(())
     }

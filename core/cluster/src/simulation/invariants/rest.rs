@@ -56,7 +56,13 @@ pub fn nodes_are_ready(rest: &Rest<'_>) -> Verdict {
 /// What is to be deleted is deleted, but for what waits for a finalizer of somebody else.
 pub fn deletions_end(rest: &Rest<'_>) -> Verdict {
     let foreign = |o: &Object| o.meta.finalizers.iter().any(|f| f.starts_with("simulation/"));
-    let left = rest.memory.objects.values().find(|o| o.meta.deletion_timestamp.is_some() && !foreign(o));
+    // A volume stays for as long as its claim.
+    let claimed = |o: &Arc<Object>| {
+        let uid = str_at(whole(o), &["spec", "claimRef", "uid"]);
+        let is_volume = &*o.key.resource.resource == "persistentvolumes";
+        is_volume && list(rest, "", "persistentvolumeclaims").iter().any(|claim| claim.meta.uid == uid)
+    };
+    let left = rest.memory.objects.values().find(|o| o.meta.deletion_timestamp.is_some() && !foreign(o) && !claimed(o));
     left.map_or(Ok(()), |o| Err(format!("{:?} is still being deleted: {}", o.key, whole(o)["metadata"])))
 }
 
@@ -98,20 +104,25 @@ pub fn pods_that_fit_are_bound(rest: &Rest<'_>) -> Verdict {
         if !facts.node.is_empty() || facts.demanding || !is_active(pod) {
             continue;
         }
-        if let Some(node) = list(rest, "", "nodes").into_iter().find(|node| fits(rest, facts, node)) {
+        if let Some(node) = list(rest, "", "nodes").into_iter().find(|node| fits(rest, pod, node)) {
             return Err(format!("{:?} waits though it fits on {}: {}", pod.key, node.key.name, whole(pod)["status"]));
         }
     }
     Ok(())
 }
 
-fn fits(rest: &Rest<'_>, pod: &PodFacts, node: &Arc<Object>) -> bool {
-    let facts = node.view::<NodeFacts>();
+fn fits(rest: &Rest<'_>, object: &Arc<Object>, node: &Arc<Object>) -> bool {
+    let (pod, facts) = (object.view::<PodFacts>(), node.view::<NodeFacts>());
     let repels =
         |t: &object::Value| matches!(str_at(t, &["effect"]), "NoSchedule" | "NoExecute") && !tolerates(&pod.tolerations, t);
     let on_it = rest.memory.on_node.get(&*node.key.name).into_iter().flatten().filter_map(|key| rest.memory.objects.get(key));
     let (mut cpu, mut memory, mut count) = (pod.requests.0, pod.requests.1, 1);
-    for other in on_it.map(|o| o.view::<PodFacts>()).filter(|o| !o.is_terminal()) {
+    for there in on_it.filter(|o| !o.view::<PodFacts>().is_terminal()) {
+        let other = there.view::<PodFacts>();
+        let app = object.meta.labels.get("app");
+        if there.key.namespace == object.key.namespace && other.alone.is_some() && other.alone.as_ref() == app {
+            return false;
+        }
         (cpu, memory, count) = (cpu + other.requests.0, memory + other.requests.1, count + 1);
     }
     let (has_cpu, has_memory, has_pods) = facts.allocatable;
