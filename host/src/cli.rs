@@ -99,6 +99,10 @@ struct Up {
     /// Controllers to run, in kube-controller-manager's form: `*` all, `foo` this one, `-foo` not this one.
     #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true)]
     controllers: Vec<String>,
+    /// Whether controllers and scheduler take the Leases of kube-controller-manager and kube-scheduler before they act, as those
+    /// programs' option of this name: of several only one acts.
+    #[arg(long, default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    leader_elect: bool,
     /// Leave scheduling to another scheduler.
     #[arg(long)]
     disable_scheduler: bool,
@@ -275,6 +279,7 @@ fn up(arguments: Up) -> Result<()> {
             true => String::new(),
             false => LOAD_BALANCERS.to_owned(),
         }),
+        leader_elect: arguments.leader_elect,
         default_storage_class: !arguments.control_plane_only,
         token_auth_file: arguments.token_auth_file,
         simulated_nodes: arguments.simulated_nodes,

@@ -100,6 +100,8 @@ pub struct Options {
     pub service_node_ports: (u16, u16),
     /// Addresses for Services of type LoadBalancer; empty for none.
     pub load_balancer_ip_range: String,
+    /// Whether controllers and scheduler act only while they hold their Leases.
+    pub leader_elect: bool,
     /// Whether a new cluster has a default StorageClass.
     pub default_storage_class: bool,
     /// Bearer tokens, in kube-apiserver's form.
@@ -146,6 +148,7 @@ impl Options {
             service_cidr: ServiceCidr::default(),
             service_node_ports: (30000, 32767),
             load_balancer_ip_range: String::new(),
+            leader_elect: true,
             default_storage_class: false,
             token_auth_file: None,
             simulated_nodes: 0,
@@ -361,6 +364,7 @@ fn configuration(options: &Options, pki: &Pki, api: SocketAddr) -> Result<Config
         service_cidr: options.service_cidr.to_string(),
         allocate_node_cidrs: options.node.is_some() || options.simulated_nodes > 0,
         load_balancer_ip_range: options.load_balancer_ip_range.clone(),
+        leader_elect: options.leader_elect,
         default_storage_class: options.default_storage_class,
         volume_dir: options.data_dir.join("volumes").display().to_string(),
         service_node_ports: options.service_node_ports,

@@ -7,6 +7,7 @@ use scheduler::Scheduler;
 use store::Progress;
 
 use crate::explanations;
+use crate::leader::Leader;
 use crate::simulated::SimulatedNodes;
 use crate::wire::{Config, Input, Output, Request, StepOutput};
 
@@ -47,6 +48,8 @@ struct Parts {
     scheduler: Option<Scheduler>,
     nodes: SimulatedNodes,
     default_storage_class: bool,
+    /// For the controllers' Lease and the scheduler's.
+    candidates: Option<(Leader, Leader)>,
 }
 
 impl Cluster {
@@ -178,6 +181,10 @@ impl Parts {
             scheduler: config.scheduler.then(|| Scheduler::new(scheduler)),
             nodes: SimulatedNodes::new(&config),
             default_storage_class: config.default_storage_class,
+            candidates: config.leader_elect.then(|| {
+                let controllers = Leader::new("kube-controller-manager", "kube-controller-manager");
+                (controllers, Leader::new("kube-scheduler", "default-scheduler"))
+            }),
         }
     }
 
@@ -200,8 +207,23 @@ impl Parts {
     fn work(&mut self, now: Time) -> Progress {
         let before = self.api.store().revision();
         let mut progress = self.api.run(now);
-        progress = progress.and(self.controllers.run(&mut self.api, now, CONTROLLERS_BUDGET));
-        if let Some(scheduler) = &mut self.scheduler {
+        let controlled = !self.controllers.is_idle();
+        let (controllers, schedules) = match &mut self.candidates {
+            Some((controllers, scheduler)) => {
+                let mut ask = |candidate: &mut Leader| {
+                    let (leads, wake_at) = candidate.leads(&mut self.api, now);
+                    progress = progress.and(Progress { more: false, wake_at: Some(wake_at) });
+                    leads
+                };
+                // Who has nothing to do leaves the Lease to others.
+                (controlled && ask(controllers), self.scheduler.is_some() && ask(scheduler))
+            }
+            None => (true, true),
+        };
+        if controllers {
+            progress = progress.and(self.controllers.run(&mut self.api, now, CONTROLLERS_BUDGET));
+        }
+        if let Some(scheduler) = self.scheduler.as_mut().filter(|_| schedules) {
             progress = progress.and(scheduler.run(&mut self.api, now, SCHEDULER_BUDGET));
         }
         self.api.followed();

@@ -8,6 +8,7 @@
 mod cluster;
 pub mod driver;
 mod explanations;
+mod leader;
 mod simulated;
 pub mod simulation;
 pub mod trace;

@@ -104,6 +104,9 @@ pub struct Config {
     pub default_storage_class: bool,
     /// Where the built-in provisioner's volumes are on nodes.
     pub volume_dir: String,
+    /// Whether controllers and scheduler act only while they hold the Leases of kube-controller-manager and kube-scheduler, so
+    /// that others may take turns with them: `--leader-elect`. Where nobody else can be there it is only work.
+    pub leader_elect: bool,
 }
 
 impl Default for Config {
@@ -138,6 +141,7 @@ impl Default for Config {
             signing_key: Vec::new(),
             default_storage_class: false,
             volume_dir: "/var/local-path-provisioner".to_owned(),
+            leader_elect: false,
         }
     }
 }

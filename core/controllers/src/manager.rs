@@ -172,6 +172,11 @@ impl Manager {
         Manager { settings, running, index: Index::default(), followed: None, turn: 0 }
     }
 
+    /// Whether there is no controller to run.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
     /// Reconciles at most `budget` keys, one controller after another.
     pub fn run(&mut self, api: &mut ApiServer, now: Time, budget: u32) -> Progress {
         let mut left = budget;

@@ -4,6 +4,7 @@
 
 mod legacy;
 mod mirroring;
+mod sharding;
 mod slices;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ use object::value::{at, list_at, str_at};
 use object::{GroupResource, Result, Time, Value, json};
 use store::{Event, Key, Object, Store};
 
+use super::sharding::distribute;
 use super::{Backend, ServiceView, Triggers, backends, changed, note_trigger, ports_on, target_ref};
 use crate::context::Context;
 use crate::index::Index;
@@ -15,8 +16,6 @@ use crate::manager::Controller;
 use crate::pod::PodView;
 use crate::queue::WorkQueue;
 
-/// Endpoints in one slice.
-const MAX_ENDPOINTS: usize = 100;
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
@@ -86,6 +85,15 @@ fn endpoint(backend: &Backend, zone: Option<&str>, service: &Value) -> Value {
     if let Some(zone) = zone {
         endpoint["zone"] = zone.into();
     }
+    let hints = match (str_at(service, &["spec", "trafficDistribution"]), zone) {
+        ("PreferClose" | "PreferSameZone", Some(zone)) => json!({"forZones": [{"name": zone}]}),
+        ("PreferSameNode", Some(zone)) => json!({"forZones": [{"name": zone}], "forNodes": [{"name": view.node}]}),
+        ("PreferSameNode", None) => json!({"forNodes": [{"name": view.node}]}),
+        _ => Value::Null,
+    };
+    if backend.ready && !hints.is_null() {
+        endpoint["hints"] = hints;
+    }
     let (hostname, subdomain) = &view.hostname;
     if !hostname.is_empty() && subdomain == str_at(service, &["metadata", "name"]) {
         endpoint["hostname"] = hostname.as_str().into();
@@ -93,7 +101,7 @@ fn endpoint(backend: &Backend, zone: Option<&str>, service: &Value) -> Value {
     endpoint
 }
 
-/// Makes the slices be what they should, reusing those there are.
+/// Makes the slices be what they should, with as few changes as can be.
 fn replace(
     cx: &mut Context<'_>,
     service: &Value,
@@ -103,35 +111,47 @@ fn replace(
 ) -> Result<()> {
     let resource = gvr("discovery.k8s.io", "v1", "endpointslices");
     let namespace = str_at(service, &["metadata", "namespace"]).to_owned();
-    let mut reusable = existing.into_iter();
+    let mut left = existing;
     for (ports, endpoints) in groups.into_values() {
-        let mut chunks: Vec<Vec<Value>> = endpoints.chunks(MAX_ENDPOINTS).map(<[Value]>::to_vec).collect();
-        if chunks.is_empty() {
-            chunks.push(Vec::new());
+        let wanted = slice(service, &ports, Vec::new());
+        let of_group = |object: &Arc<Object>| {
+            let value = object.value();
+            same_list(value.get("ports"), Some(&ports.clone().into())) && value.get("addressType") == wanted.get("addressType")
+        };
+        let (mine, others): (Vec<_>, Vec<_>) = left.into_iter().partition(of_group);
+        left = others;
+        let mut plan = distribute(mine, endpoints);
+        // A slice that goes is as good as one that is made.
+        let mut spare = plan.dropped.into_iter();
+        if plan.kept.is_empty() && plan.made.is_empty() {
+            plan.made.push(Vec::new());
         }
-        for chunk in chunks {
-            let mut wanted = slice(service, &ports, chunk);
-            match reusable.next() {
-                Some(old) => {
-                    let mut new = old.value();
-                    for key in ["endpoints", "ports"] {
-                        new[key] = wanted[key].clone();
-                    }
-                    object::value::set(&mut new, &["metadata", "labels"], wanted["metadata"]["labels"].clone());
-                    let same = ["endpoints", "ports"].iter().all(|key| same_list(old.value().get(key), new.get(key)));
-                    if !same || at(&old.value(), &["metadata", "labels"]) != at(&new, &["metadata", "labels"]) {
-                        note_trigger(&mut new, trigger);
-                        cx.client().update(&resource, &namespace, &old.key.name, new)?;
-                    }
-                }
+        for endpoints in plan.made {
+            let other = left.iter().position(|old| old.value().get("addressType") == wanted.get("addressType"));
+            match spare.next().or_else(|| other.map(|at| left.swap_remove(at))) {
+                Some(old) => plan.kept.push((old, endpoints)),
                 None => {
+                    let mut wanted = slice(service, &ports, endpoints);
                     note_trigger(&mut wanted, trigger);
                     cx.client().create(&resource, &namespace, wanted)?;
                 }
             }
         }
+        left.extend(spare);
+        for (old, endpoints) in plan.kept {
+            let before = old.value();
+            let mut new = before.clone();
+            new["endpoints"] = endpoints.into();
+            new["ports"] = ports.clone().into();
+            object::value::set(&mut new, &["metadata", "labels"], wanted["metadata"]["labels"].clone());
+            let same = ["endpoints", "ports"].iter().all(|key| same_list(before.get(key), new.get(key)));
+            if !same || at(&before, &["metadata", "labels"]) != at(&new, &["metadata", "labels"]) {
+                note_trigger(&mut new, trigger);
+                cx.client().update(&resource, &namespace, &old.key.name, new)?;
+            }
+        }
     }
-    for old in reusable {
+    for old in left {
         cx.client().delete(&resource, &namespace, &old.key.name, &DeleteOptions::default())?;
     }
     Ok(())
