@@ -263,6 +263,11 @@ fn up(arguments: Up) -> Result<()> {
     {
         anyhow::bail!("--controllers: {unknown:?} is not in the list of known controllers: {}", names.join(", "));
     }
+    let mut controllers = arguments.controllers;
+    if !arguments.control_plane_only && controllers == ["*"] {
+        // What kubeadm adds to the defaults, so that new nodes can join.
+        controllers.extend(["bootstrap-signer-controller", "token-cleaner-controller"].map(str::to_owned));
+    }
     let install = Install::find()?;
     if arguments.engine == Kind::Wasm {
         ensure_precompiled(&install)?;
@@ -284,7 +289,7 @@ fn up(arguments: Up) -> Result<()> {
         token_auth_file: arguments.token_auth_file,
         simulated_nodes: arguments.simulated_nodes,
         node: (!arguments.control_plane_only).then(|| NODE.to_owned()),
-        controllers: arguments.controllers,
+        controllers,
         scheduler: !arguments.disable_scheduler,
         scheduler_config: arguments.scheduler_config.as_deref().map(scheduler_config).transpose()?.unwrap_or_default(),
         engine: arguments.engine,

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod bootstrap;
 mod certificates;
 mod cluster_role_aggregation;
 mod context;

@@ -9,9 +9,9 @@ use crate::context::Context;
 use crate::index::Index;
 use crate::queue::{Backoff, Cause, WorkQueue};
 use crate::{
-    certificates, cluster_role_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, horizontal, job,
-    load_balancer, namespace, node, policy_status, quota, replicaset, resource_claim, root_ca, service_account, service_cidr,
-    statefulset, storage, token, ttl_after_finished,
+    bootstrap, certificates, cluster_role_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage,
+    horizontal, job, load_balancer, namespace, node, policy_status, quota, replicaset, resource_claim, root_ca, service_account,
+    service_cidr, statefulset, storage, token, ttl_after_finished,
 };
 
 /// What the controllers must be told.
@@ -34,13 +34,16 @@ pub struct Settings {
     pub controllers: Vec<String>,
 }
 
+/// Controllers that `*` does not mean, as in kube-controller-manager; kubeadm names them.
+const ONLY_BY_NAME: [&str; 2] = ["bootstrap-signer-controller", "token-cleaner-controller"];
+
 /// Whether a list of names and exceptions means this controller. The first entry that names it counts.
 fn is_enabled(name: &str, wanted: &[String]) -> bool {
     let said = wanted.iter().find_map(|entry| match entry.strip_prefix('-') {
         Some(other) => (other == name).then_some(false),
         None => (entry == name).then_some(true),
     });
-    said.unwrap_or_else(|| wanted.iter().any(|entry| entry == "*"))
+    said.unwrap_or_else(|| !ONLY_BY_NAME.contains(&name) && wanted.iter().any(|entry| entry == "*"))
 }
 
 /// The names that such a list may hold.
@@ -132,6 +135,8 @@ fn all(settings: &Settings) -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("clusterrole-aggregation-controller", Box::new(cluster_role_aggregation::ClusterRoleAggregation)),
         ("horizontal-pod-autoscaler-controller", Box::new(horizontal::HorizontalController::default())),
         ("service-cidr-controller", Box::new(service_cidr::ServiceCidrController)),
+        ("bootstrap-signer-controller", Box::new(bootstrap::BootstrapSigner)),
+        ("token-cleaner-controller", Box::new(bootstrap::TokenCleaner)),
         ("certificatesigningrequest-approving-controller", Box::new(certificates::CertificateApprover)),
         (
             "certificatesigningrequest-signing-controller",
