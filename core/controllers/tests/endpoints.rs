@@ -111,3 +111,24 @@ fn pods_with_other_numbers_for_a_port_have_slices_of_their_own() {
     assert_eq!(labels["service.kubernetes.io/headless"], "");
     assert!(found[0]["metadata"]["annotations"]["endpoints.kubernetes.io/last-change-trigger-time"].is_string());
 }
+
+/// <https://kubernetes.io/docs/concepts/services-networking/service/#over-capacity-endpoints>
+#[test]
+fn endpoints_hold_a_thousand_addresses() {
+    let mut world = World::new();
+    node(&mut world, "n", "west");
+    for n in 0..1001 {
+        pod(&mut world, &format!("p{n:04}"), "n", &format!("10.0.{}.{}", n / 200, n % 200 + 1), 8080, n > 0);
+    }
+    service(&mut world, json!({}));
+    let endpoints = |world: &mut World| world.get(&gvr("", "v1", "endpoints"), "default", "web").expect("they are there");
+    let mark = "endpoints.kubernetes.io/over-capacity";
+    let made = endpoints(&mut world);
+    assert_eq!(made["metadata"]["annotations"][mark], "truncated");
+    let subset = &made["subsets"][0];
+    assert_eq!((subset["addresses"].as_array().map(Vec::len), &subset["notReadyAddresses"]), (Some(1000), &Value::Null));
+    world.delete(&pods(), "default", "p0007", &DeleteOptions { grace_period_seconds: Some(0), ..Default::default() });
+    let made = endpoints(&mut world);
+    assert_eq!(made["metadata"]["annotations"][mark], Value::Null);
+    assert_eq!(made["subsets"][0]["notReadyAddresses"].as_array().map(Vec::len), Some(1));
+}

@@ -17,6 +17,8 @@ use crate::queue::WorkQueue;
 /// Addresses beyond this many are cut off; EndpointSlices have them all.
 const MAX_ADDRESSES: usize = 1000;
 
+const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
+
 /// Keeps Endpoints.
 #[derive(Default)]
 pub struct EndpointsController {
@@ -52,11 +54,22 @@ impl Controller for EndpointsController {
         // ports that have the same ones share a subset.
         let mut ports: BTreeMap<String, (Value, Addresses)> = BTreeMap::new();
         let mut without = Addresses::default();
-        for backend in backends(cx, &service, &selector).into_iter().filter(|b| !b.terminating).take(MAX_ADDRESSES) {
+        let mut found: Vec<_> = backends(cx, &service, &selector).into_iter().filter(|b| !b.terminating).collect();
+        let over_capacity = found.len() > MAX_ADDRESSES;
+        if over_capacity {
+            // Those that are ready come first.
+            let (ready, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|backend| backend.ready);
+            found = ready.into_iter().chain(others).take(MAX_ADDRESSES).collect();
+        }
+        for backend in found {
             let view = backend.pod.view::<PodView>();
             let mut address = json!({"ip": view.ips.first(), "targetRef": target_ref(&backend.pod)});
             if !view.node.is_empty() {
                 address["nodeName"] = view.node.as_str().into();
+            }
+            let (hostname, subdomain) = &view.hostname;
+            if !hostname.is_empty() && **subdomain == *key.name {
+                address["hostname"] = hostname.as_str().into();
             }
             let offered = ports_on(&value, view);
             if offered.is_empty() {
@@ -81,7 +94,7 @@ impl Controller for EndpointsController {
         if str_at(&value, &["spec", "clusterIP"]) == "None" {
             labels["service.kubernetes.io/headless"] = "".into();
         }
-        write(cx, &own, subsets, labels, trigger)
+        write(cx, &own, Wanted { subsets, labels, over_capacity }, trigger)
     }
 }
 
@@ -116,21 +129,40 @@ impl Addresses {
     }
 }
 
-fn write(cx: &mut Context<'_>, own: &Key, subsets: Vec<Value>, labels: Value, trigger: Option<Time>) -> Result<()> {
+/// What Endpoints should be.
+struct Wanted {
+    subsets: Vec<Value>,
+    labels: Value,
+    over_capacity: bool,
+}
+
+fn write(cx: &mut Context<'_>, own: &Key, wanted: Wanted, trigger: Option<Time>) -> Result<()> {
     let resource = gvr("", "v1", "endpoints");
+    let Wanted { subsets, labels, over_capacity } = wanted;
+    let mark = |object: &mut Value| {
+        if over_capacity {
+            let annotations = object::value::object_at(object, &["metadata", "annotations"]);
+            annotations.insert(OVER_CAPACITY.to_owned(), "truncated".into());
+        } else if object::meta::annotation(object, OVER_CAPACITY).is_some() {
+            object::value::remove(object, &["metadata", "annotations", OVER_CAPACITY]);
+        }
+    };
     let Some(old) = cx.get(own) else {
         let metadata = json!({"name": &*own.name, "labels": labels});
         let mut new = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets});
+        mark(&mut new);
         note_trigger(&mut new, trigger);
         return cx.client().create(&resource, &own.namespace, new).map(drop);
     };
     let mut new = old.value();
-    let same = old.value().get("subsets").and_then(Value::as_array).cloned().unwrap_or_default() == subsets;
-    if same && at(&new, &["metadata", "labels"]) == Some(&labels) {
+    let same = new.get("subsets").and_then(Value::as_array).cloned().unwrap_or_default() == subsets;
+    let marked = object::meta::annotation(&new, OVER_CAPACITY).is_some();
+    if same && marked == over_capacity && at(&new, &["metadata", "labels"]) == Some(&labels) {
         return Ok(());
     }
     new["subsets"] = subsets.into();
     object::value::set(&mut new, &["metadata", "labels"], labels);
+    mark(&mut new);
     note_trigger(&mut new, trigger);
     cx.client().update(&resource, &own.namespace, &own.name, new).map(drop)
 }
