@@ -36,7 +36,7 @@ fn pod(world: &mut World, name: &str, node: &str, ip: &str, port: u16, ready: bo
     let object =
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"nodeName": node, "containers": [container]}});
     let mut client = world.api.client(world.now, &admin);
-    let mut made = client.create(&pods(), "default", object).expect("created");
+    let mut made = Value::clone(&client.create(&pods(), "default", object).expect("created"));
     let status = if ready { "True" } else { "False" };
     made["status"] = json!({"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
         "conditions": [{"type": "Ready", "status": status, "lastTransitionTime": world.now.rfc3339()}]});
