@@ -2,11 +2,13 @@
 //!
 //! <https://kubernetes.io/docs/concepts/architecture/garbage-collection/>
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use apiserver::{DeleteOptions, PatchKind, Preconditions, Propagation, gvr};
-use object::value::str_at;
-use object::{GroupVersion, GroupVersionResource, OwnerReference, Result, json};
+use object::events::EventType;
+use object::value::{list_at, str_at};
+use object::{GroupVersion, GroupVersionResource, OwnerReference, Result, Value, json};
 use store::{Event, Key, Object, Store};
 
 use crate::context::Context;
@@ -15,7 +17,13 @@ use crate::manager::Controller;
 use crate::queue::WorkQueue;
 
 /// Collects garbage.
-pub struct GarbageCollector;
+#[derive(Default)]
+pub struct GarbageCollector {
+    /// Owners that wait for their dependents, by their uids.
+    waiting: BTreeMap<String, Key>,
+    /// Objects whose references are new: they may be wrong from the beginning.
+    unchecked: BTreeSet<Key>,
+}
 
 impl Controller for GarbageCollector {
     fn name(&self) -> &'static str {
@@ -30,18 +38,25 @@ impl Controller for GarbageCollector {
         match (&event.old, &event.new) {
             (Some(old), None) => {
                 index.dependents(&old.meta.uid).for_each(|key| queue.add(key.clone()));
-                // An owner may have waited for it.
-                add_owners(old, queue);
+                self.waiting.remove(&old.meta.uid);
+                self.unchecked.remove(&old.key);
+                self.wake_owners(old, queue);
             }
-            (_, Some(new)) => {
+            (old, Some(new)) => {
                 let owned = !new.meta.owner_references.is_empty();
-                let owners_changed = event.old.as_ref().is_none_or(|old| old.meta.owner_references != new.meta.owner_references);
+                let owners_changed = old.as_ref().is_none_or(|old| old.meta.owner_references != new.meta.owner_references);
                 let deleting = new.meta.deletion_timestamp.is_some();
+                if owned && owners_changed {
+                    self.unchecked.insert(new.key.clone());
+                }
+                if deleting && has(new, "foregroundDeletion") {
+                    self.waiting.insert(new.meta.uid.clone(), new.key.clone());
+                }
                 if owned && owners_changed || deleting && !new.meta.finalizers.is_empty() {
                     queue.add(new.key.clone());
                 }
-                if let Some(old) = event.old.as_ref().filter(|_| owners_changed) {
-                    add_owners(old, queue);
+                if let Some(old) = old.as_ref().filter(|_| owners_changed) {
+                    self.wake_owners(old, queue);
                 }
             }
             (None, None) => {}
@@ -49,47 +64,49 @@ impl Controller for GarbageCollector {
     }
 
     fn reconcile(&mut self, cx: &mut Context<'_>, key: &Key) -> Result<()> {
+        let is_new = self.unchecked.remove(key);
         let Some(object) = cx.get(key) else { return Ok(()) };
         if object.meta.deletion_timestamp.is_some() {
             return finalize(cx, &object);
+        }
+        if is_new {
+            report_elsewhere(cx, &object);
         }
         collect(cx, &object)
     }
 }
 
-fn add_owners(object: &Object, queue: &mut WorkQueue) {
+impl GarbageCollector {
+    /// An owner may have waited for this object.
+    fn wake_owners(&self, object: &Object, queue: &mut WorkQueue) {
+        for key in object.meta.owner_references.iter().filter_map(|owner| self.waiting.get(&owner.uid)) {
+            queue.add(key.clone());
+        }
+    }
+}
+
+/// Complains of references to objects of other namespaces, which nobody can own by.
+fn report_elsewhere(cx: &mut Context<'_>, object: &Arc<Object>) {
     for owner in &object.meta.owner_references {
-        queue.add(owner_key(owner, &object.key.namespace, ""));
+        let version = GroupVersion::parse(&owner.api_version);
+        let Some(resource) = version.and_then(|v| cx.registry().kind(&v.kind(&owner.kind)).cloned()) else { continue };
+        if !resource.namespaced {
+            continue;
+        }
+        let namespaces = object::GroupResource::new("", "namespaces");
+        let is_there = |namespace: &str| {
+            let key = Key::new(&resource.storage.resource, namespace, &owner.name);
+            cx.store().get(&key).is_some_and(|found| found.meta.uid == owner.uid)
+        };
+        let here = &object.key.namespace;
+        let elsewhere = cx.store().list(&namespaces, None).any(|ns| *ns.key.name != **here && is_there(&ns.key.name));
+        if elsewhere && !is_there(here) {
+            let shown =
+                format!("[{}/{}, namespace: {here}, name: {}, uid: {}]", owner.api_version, owner.kind, owner.name, owner.uid);
+            let message = format!("ownerRef {shown} does not exist in namespace {:?}", &**here);
+            cx.event(&object.value(), EventType::Warning, "OwnerRefInvalidNamespace", &message);
+        }
     }
-}
-
-/// Kinds whose plural is not their lower-case name with an `s`, among those that own others.
-fn plural(kind: &str) -> String {
-    let lower = kind.to_lowercase();
-    if let Some(stem) = lower.strip_suffix('y').filter(|s| !s.ends_with(['a', 'e', 'o'])) {
-        return format!("{stem}ies");
-    }
-    if lower.ends_with('s') || lower.ends_with('x') || lower.ends_with("ch") { format!("{lower}es") } else { format!("{lower}s") }
-}
-
-/// Where an owner would be stored: in the namespace of its dependent, or in none.
-fn owner_key(owner: &OwnerReference, namespace: &str, _uid: &str) -> Key {
-    let group = GroupVersion::parse(&owner.api_version).map(|v| v.group).unwrap_or_default();
-    let resource = object::GroupResource::new(&group, &plural(&owner.kind));
-    Key::new(&resource, if is_cluster_scoped(&owner.kind) { "" } else { namespace }, &owner.name)
-}
-
-fn is_cluster_scoped(kind: &str) -> bool {
-    matches!(
-        kind,
-        "Node"
-            | "Namespace"
-            | "PersistentVolume"
-            | "ClusterRole"
-            | "ClusterRoleBinding"
-            | "CustomResourceDefinition"
-            | "StorageClass"
-    )
 }
 
 /// What a reference to an owner leads to.
@@ -136,28 +153,53 @@ fn collect(cx: &mut Context<'_>, object: &Arc<Object>) -> Result<()> {
             Owner::There(_) | Owner::Unknown => solid.push(owner),
         }
     }
-    let uid = Some(object.meta.uid.clone());
-    let preconditions = Preconditions { uid, resource_version: None };
     if !solid.is_empty() {
         if dangling.is_empty() && waiting.is_empty() {
             return Ok(());
         }
-        let gone: Vec<_> = dangling.iter().chain(&waiting).map(|o| json!({"$patch": "delete", "uid": o.uid})).collect();
-        let patch = json!({"metadata": {"uid": object.meta.uid, "ownerReferences": gone}});
-        return write(cx, object, |cx, gvr, key| {
-            cx.client().patch(gvr, &key.namespace, &key.name, "", PatchKind::Strategic, patch).map(drop)
-        });
+        return drop_owners(cx, object, |uid| dangling.iter().chain(&waiting).any(|owner| owner.uid == uid));
     }
-    let blocks = waiting.iter().any(|o| o.block_owner_deletion == Some(true));
-    let has_dependents = cx.index.dependents(&object.meta.uid).next().is_some();
-    let propagation = match (waiting.is_empty(), has_dependents) {
-        (false, true) if blocks => Propagation::Foreground,
-        _ if has(object, "orphan") => Propagation::Orphan,
-        _ if has(object, "foregroundDeletion") => Propagation::Foreground,
-        _ => Propagation::Background,
+    let dependents: Vec<Arc<Object>> = cx.index.dependents(&object.meta.uid).filter_map(|key| cx.get(key)).collect();
+    let in_foreground = !waiting.is_empty() && !dependents.is_empty();
+    let waits = |dependent: &Arc<Object>| dependent.meta.deletion_timestamp.is_some() && has(dependent, "foregroundDeletion");
+    if in_foreground && dependents.iter().any(waits) {
+        // They may wait for each other in a circle: this object lets its owners go on.
+        unblock_owners(cx, object)?;
+    }
+    let propagation = match in_foreground {
+        true => Propagation::Foreground,
+        false if has(object, "orphan") => Propagation::Orphan,
+        false if has(object, "foregroundDeletion") => Propagation::Foreground,
+        false => Propagation::Background,
     };
+    let preconditions = Preconditions { uid: Some(object.meta.uid.clone()), resource_version: None };
     let options = DeleteOptions { propagation: Some(propagation), preconditions, ..DeleteOptions::default() };
     write(cx, object, |cx, gvr, key| cx.client().delete(gvr, &key.namespace, &key.name, &options))
+}
+
+/// Changes an object's references to its owners, if it has not changed meanwhile. A merge patch, which custom resources know too.
+fn write_owners(cx: &mut Context<'_>, object: &Arc<Object>, owners: Vec<Value>) -> Result<()> {
+    let owners = if owners.is_empty() { Value::Null } else { owners.into() };
+    let revision = object.revision.to_string();
+    let patch = json!({"metadata": {"uid": object.meta.uid, "resourceVersion": revision, "ownerReferences": owners}});
+    write(cx, object, |cx, gvr, key| cx.client().patch(gvr, &key.namespace, &key.name, "", PatchKind::Merge, patch).map(drop))
+}
+
+fn drop_owners(cx: &mut Context<'_>, object: &Arc<Object>, goes: impl Fn(&str) -> bool) -> Result<()> {
+    let value = object.value();
+    let owners = list_at(&value, &["metadata", "ownerReferences"]).iter();
+    let left = owners.filter(|owner| !goes(str_at(owner, &["uid"]))).cloned().collect();
+    write_owners(cx, object, left)
+}
+
+fn unblock_owners(cx: &mut Context<'_>, object: &Arc<Object>) -> Result<()> {
+    let mut owners = list_at(&object.value(), &["metadata", "ownerReferences"]).to_vec();
+    for owner in &mut owners {
+        if owner.get("blockOwnerDeletion") == Some(&Value::Bool(true)) {
+            owner["blockOwnerDeletion"] = false.into();
+        }
+    }
+    write_owners(cx, object, owners)
 }
 
 fn has(object: &Object, finalizer: &str) -> bool {
@@ -169,10 +211,7 @@ fn finalize(cx: &mut Context<'_>, object: &Arc<Object>) -> Result<()> {
     let dependents: Vec<Arc<Object>> = cx.index.dependents(&object.meta.uid).filter_map(|key| cx.get(key)).collect();
     if has(object, "orphan") {
         for dependent in dependents {
-            let patch = json!({"metadata": {"uid": dependent.meta.uid, "ownerReferences": [{"$patch": "delete", "uid": object.meta.uid}]}});
-            write(cx, &dependent, |cx, gvr, key| {
-                cx.client().patch(gvr, &key.namespace, &key.name, "", PatchKind::Strategic, patch).map(drop)
-            })?;
+            drop_owners(cx, &dependent, |uid| uid == object.meta.uid)?;
         }
         return remove_finalizer(cx, object, "orphan");
     }

@@ -8,13 +8,31 @@ use std::sync::Arc;
 use apiserver::{DeleteOptions, PatchKind, gvr};
 use object::rng::safe_encode;
 use object::value::{at, i64_at, set, str_at};
-use object::{GroupResource, GroupVersionResource, Result, Value, json};
+use object::{GroupVersionResource, Result, Value, json};
 use store::Object;
 
 use crate::context::Context;
-use crate::pod_control::{Kind, selector_of};
+use crate::deployment::template_hash;
+use crate::pod_control::{Kind, Selects};
 
-const HASH: &str = "controller.kubernetes.io/hash";
+/// How a kind names its revisions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// By what the revision keeps.
+    Data,
+    /// By the template, as ReplicaSets are.
+    Template,
+}
+
+impl Naming {
+    /// The label that says the hash in the name.
+    fn label(self) -> &'static str {
+        match self {
+            Naming::Data => "controller.kubernetes.io/hash",
+            Naming::Template => "controller-revision-hash",
+        }
+    }
+}
 
 fn revisions() -> GroupVersionResource {
     gvr("apps", "v1", "controllerrevisions")
@@ -63,13 +81,22 @@ pub struct History {
 }
 
 impl History {
-    /// Those there are. An owner that has none yet adopts what one before it, with the same selector, has left.
-    pub fn of(cx: &mut Context<'_>, kind: &Kind, owner: &Value) -> Result<Self> {
-        let uid = str_at(owner, &["metadata", "uid"]);
-        let owned: Vec<Arc<Object>> = cx.owned(&GroupResource::new("apps", "controllerrevisions"), uid);
+    /// Those there are, with those that a former owner of the same kind has left behind.
+    pub fn of(cx: &mut Context<'_>, kind: &Kind, owner: &Object) -> Result<Self> {
+        let resource = revisions().group_resource();
+        let owned: Vec<Arc<Object>> = cx.owned(&resource, &owner.meta.uid);
         let mut all: Vec<Value> = owned.iter().map(|revision| revision.value()).collect();
-        if all.is_empty() {
-            all = adopt_orphans(cx, kind, owner)?;
+        let selector = &owner.view::<Selects>().0;
+        if owner.meta.deletion_timestamp.is_none() && !selector.is_empty() {
+            let loose = cx.index.uncontrolled(&resource, &owner.key.namespace).filter_map(|key| cx.get(key));
+            let loose: Vec<Arc<Object>> =
+                loose.filter(|o| selector.matches(&o.meta.labels) && o.meta.deletion_timestamp.is_none()).collect();
+            for revision in loose {
+                let patch = json!({"metadata": {"ownerReferences": [kind.reference(&owner.value())], "uid": revision.meta.uid}});
+                let name = &revision.key.name;
+                let taken = cx.client().patch(&revisions(), &owner.key.namespace, name, "", PatchKind::Strategic, patch)?;
+                all.push(Arc::unwrap_or_clone(taken));
+            }
         }
         all.order_by_key(|revision| (i64_at(revision, &["revision"]).unwrap_or(0), name_of(revision).to_owned()));
         Ok(History { all })
@@ -81,7 +108,14 @@ impl History {
     }
 
     /// The revision of the template as it is now. It is made if there is none, and becomes the newest if an older one has it.
-    pub fn current(&mut self, cx: &mut Context<'_>, kind: &Kind, owner: &Value, collisions: i64) -> Result<Value> {
+    /// Collisions of names are counted.
+    pub fn current(
+        &mut self,
+        cx: &mut Context<'_>,
+        (kind, naming): (&Kind, Naming),
+        owner: &Value,
+        collisions: &mut i64,
+    ) -> Result<Value> {
         let data = data_of(owner);
         let next = self.all.iter().filter_map(|revision| i64_at(revision, &["revision"])).max().unwrap_or(0) + 1;
         if let Some(place) = self.all.iter().rposition(|revision| revision.get("data") == Some(&data)) {
@@ -94,56 +128,73 @@ impl History {
             self.all.push(revision.clone());
             return Ok(revision);
         }
-        let hash = hash(&data, collisions);
-        let name = format!("{}-{hash}", str_at(owner, &["metadata", "name"]));
-        let mut labels = at(owner, &["spec", "template", "metadata", "labels"]).cloned().unwrap_or_else(|| json!({}));
-        labels[HASH] = hash.into();
-        let mut metadata = json!({"name": name, "labels": labels, "ownerReferences": [kind.reference(owner)]});
-        if let Some(annotations) = at(owner, &["metadata", "annotations"]) {
-            metadata["annotations"] = annotations.clone();
-        }
-        let revision =
-            json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata, "data": data, "revision": next});
         let namespace = str_at(owner, &["metadata", "namespace"]).to_owned();
-        let made = Arc::unwrap_or_clone(cx.client().create(&revisions(), &namespace, revision)?);
-        self.all.push(made.clone());
-        Ok(made)
+        loop {
+            let hash = match naming {
+                Naming::Data => hash(&data, *collisions),
+                Naming::Template => {
+                    let template = at(owner, &["spec", "template"]).unwrap_or(&Value::Null);
+                    template_hash(template, at(owner, &["status", "collisionCount"]).map(|_| *collisions))
+                }
+            };
+            let name = format!("{}-{hash}", str_at(owner, &["metadata", "name"]));
+            let mut labels = at(owner, &["spec", "template", "metadata", "labels"]).cloned().unwrap_or_else(|| json!({}));
+            labels[naming.label()] = hash.into();
+            let mut metadata = json!({"name": name, "labels": labels, "ownerReferences": [kind.reference(owner)]});
+            if let Some(annotations) = at(owner, &["metadata", "annotations"]) {
+                metadata["annotations"] = annotations.clone();
+            }
+            let revision = json!({
+                "apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata, "data": data, "revision": next,
+            });
+            let made = match cx.client().create(&revisions(), &namespace, revision) {
+                Err(error) if error.is_already_exists() => {
+                    let there = cx.client().get(&revisions(), &namespace, &name)?;
+                    if there.get("data") != Some(&data) {
+                        *collisions += 1;
+                        if naming == Naming::Template {
+                            // The count is told first, and the next look finds another name.
+                            return Err(error);
+                        }
+                        continue;
+                    }
+                    there
+                }
+                other => Arc::unwrap_or_clone(other?),
+            };
+            self.all.push(made.clone());
+            return Ok(made);
+        }
+    }
+
+    /// Deletes the oldest revisions but the newest, beyond as many as are to be kept, if nothing uses them.
+    pub fn truncate_old(&self, cx: &mut Context<'_>, owner: &Value, in_use: impl Fn(&str) -> bool) -> Result<()> {
+        let old = self.all.len().saturating_sub(1);
+        let unused = self.all.iter().take(old).filter(|revision| !in_use(name_of(revision)));
+        delete(cx, owner, unused.take(old.saturating_sub(limit_of(owner))))
     }
 
     /// Deletes the oldest revisions that nothing uses, beyond as many as are to be kept.
     pub fn truncate(&self, cx: &mut Context<'_>, owner: &Value, in_use: impl Fn(&str) -> bool) -> Result<()> {
-        let limit = i64_at(owner, &["spec", "revisionHistoryLimit"]).and_then(|n| usize::try_from(n).ok()).unwrap_or(10);
         let unused: Vec<&Value> = self.all.iter().filter(|revision| !in_use(name_of(revision))).collect();
-        let namespace = str_at(owner, &["metadata", "namespace"]);
-        for revision in unused.iter().take(unused.len().saturating_sub(limit)) {
-            match cx.client().delete(&revisions(), namespace, name_of(revision), &DeleteOptions::default()) {
-                Err(error) if error.is_not_found() => {}
-                other => other?,
-            }
-        }
-        Ok(())
+        let surplus = unused.len().saturating_sub(limit_of(owner));
+        delete(cx, owner, unused.into_iter().take(surplus))
     }
 }
 
-/// Makes the owner's what nobody has and its selector means.
-fn adopt_orphans(cx: &mut Context<'_>, kind: &Kind, owner: &Value) -> Result<Vec<Value>> {
-    if at(owner, &["metadata", "deletionTimestamp"]).is_some() {
-        return Ok(Vec::new());
+fn limit_of(owner: &Value) -> usize {
+    i64_at(owner, &["spec", "revisionHistoryLimit"]).and_then(|n| usize::try_from(n).ok()).unwrap_or(10)
+}
+
+fn delete<'a>(cx: &mut Context<'_>, owner: &Value, unused: impl Iterator<Item = &'a Value>) -> Result<()> {
+    for revision in unused {
+        let namespace = str_at(owner, &["metadata", "namespace"]);
+        match cx.client().delete(&revisions(), namespace, name_of(revision), &DeleteOptions::default()) {
+            Err(error) if error.is_not_found() => {}
+            other => other?,
+        }
     }
-    let namespace = str_at(owner, &["metadata", "namespace"]);
-    let selector = selector_of(owner);
-    let is_orphan = |o: &&Arc<Object>| {
-        o.meta.controller().is_none() && o.meta.deletion_timestamp.is_none() && selector.matches(&o.meta.labels)
-    };
-    let revisions_of = GroupResource::new("apps", "controllerrevisions");
-    let orphans: Vec<Arc<Object>> = cx.store().list(&revisions_of, Some(namespace)).filter(is_orphan).cloned().collect();
-    let mut adopted = Vec::new();
-    for orphan in orphans {
-        let patch = json!({"metadata": {"uid": orphan.meta.uid, "ownerReferences": [kind.reference(owner)]}});
-        let taken = cx.client().patch(&revisions(), namespace, &orphan.key.name, "", PatchKind::Strategic, patch)?;
-        adopted.push(Arc::unwrap_or_clone(taken));
-    }
-    Ok(adopted)
+    Ok(())
 }
 
 /// The name of an object.

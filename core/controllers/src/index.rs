@@ -120,7 +120,7 @@ fn claims(pod: &Object) -> impl Iterator<Item = Key> {
 
 /// Kinds that controllers adopt.
 fn adoptable(resource: &GroupResource) -> bool {
-    matches!(&*resource.resource, "pods" | "replicasets")
+    matches!(&*resource.resource, "pods" | "replicasets" | "controllerrevisions")
 }
 
 fn take<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Key>>, at: &K, key: &Key) {

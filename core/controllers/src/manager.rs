@@ -145,7 +145,7 @@ fn all(settings: &Settings) -> Vec<(&'static str, Box<dyn Controller + Send>)> {
         ("certificatesigningrequest-cleaner-controller", Box::new(certificates::CertificateCleaner)),
         ("service-lb-controller", Box::new(load_balancer::ServiceLoadBalancers::new(&settings.load_balancer_ranges))),
         ("persistentvolume-binder-controller", Box::new(storage::VolumeBinder::default())),
-        ("garbage-collector-controller", Box::new(garbage::GarbageCollector)),
+        ("garbage-collector-controller", Box::new(garbage::GarbageCollector::default())),
         ("pod-garbage-collector-controller", Box::new(node::PodGarbageCollector::default())),
     ]
 }

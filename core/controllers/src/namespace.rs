@@ -4,7 +4,8 @@
 
 use apiserver::{DeleteOptions, Propagation, gvr};
 use object::value::{self, list_at};
-use object::{GroupResource, Result, Value, json};
+use object::{ApiError, GroupResource, Result, Time, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{Event, Key, Object, Store};
 
@@ -16,8 +17,17 @@ use crate::queue::{Backoff, WorkQueue};
 /// Empties namespaces.
 pub struct NamespaceController;
 
+/// So long, for each of many objects, a namespace waits until it looks at their changes again.
+const MICROS_PER_OBJECT: u64 = 20;
+/// Namespaces of so few objects need not wait.
+const FEW: usize = 200;
+
 fn namespaces() -> GroupResource {
     GroupResource::new("", "namespaces")
+}
+
+fn pods() -> GroupResource {
+    GroupResource::new("", "pods")
 }
 
 impl Controller for NamespaceController {
@@ -44,12 +54,21 @@ impl Controller for NamespaceController {
         if list_at(&value, &["spec", "finalizers"]).is_empty() {
             return Ok(());
         }
+        let is_pod = |object: &Arc<Object>| object.key.resource == pods();
         let content = content_of(cx.store(), &key.name);
-        for object in content.iter().filter(|o| o.meta.deletion_timestamp.is_none()) {
-            delete(cx, object)?;
+        if content.len() > FEW {
+            cx.queue.hold(key.clone(), Time(cx.now.0 + content.len() as u64 * MICROS_PER_OBJECT));
         }
-        let left = content_of(cx.store(), &key.name);
+        let (first, then): (Vec<_>, Vec<_>) = content.into_iter().partition(is_pod);
+        let mut errors = delete_all(cx, &first);
+        // What pods may need while they end outlives them: their network policies, secrets and so on.
+        let left_pods: Vec<_> = first.into_iter().filter_map(|pod| cx.get(&pod.key)).collect();
+        let mut left = left_pods;
         if left.is_empty() {
+            errors.extend(delete_all(cx, &then));
+            left = content_of(cx.store(), &key.name);
+        }
+        if left.is_empty() && errors.is_empty() {
             let mut empty = value;
             value::set(&mut empty, &["spec", "finalizers"], Vec::<Value>::new());
             let done = cx.client().finalize(&key.name, empty);
@@ -58,8 +77,20 @@ impl Controller for NamespaceController {
                 _ => Ok(()),
             };
         }
-        report(cx, key, &namespace, &left)
+        report(cx, key, &namespace, &left, &errors)?;
+        errors.into_iter().next().map_or(Ok(()), |error| Err(Box::new(error)))
     }
+}
+
+/// Deletes what is not being deleted yet; what went wrong, once for each resource.
+fn delete_all(cx: &mut Context<'_>, objects: &[Arc<Object>]) -> Vec<ApiError> {
+    let mut failed: BTreeMap<GroupResource, ApiError> = BTreeMap::new();
+    for object in objects.iter().filter(|object| object.meta.deletion_timestamp.is_none()) {
+        if let Err(error) = delete(cx, object) {
+            failed.entry(object.key.resource.clone()).or_insert(*error);
+        }
+    }
+    failed.into_values().collect()
 }
 
 fn content_of(store: &Store, namespace: &str) -> Vec<Arc<Object>> {
@@ -90,7 +121,7 @@ fn delete(cx: &mut Context<'_>, object: &Object) -> Result<()> {
 }
 
 /// Says what the namespace still waits for.
-fn report(cx: &mut Context<'_>, key: &Key, namespace: &Object, left: &[Arc<Object>]) -> Result<()> {
+fn report(cx: &mut Context<'_>, key: &Key, namespace: &Object, left: &[Arc<Object>], errors: &[ApiError]) -> Result<()> {
     let finalizers: std::collections::BTreeMap<&str, usize> =
         left.iter().flat_map(|o| &o.meta.finalizers).fold(Default::default(), |mut counts, f| {
             *counts.entry(f.as_str()).or_default() += 1;
@@ -104,6 +135,16 @@ fn report(cx: &mut Context<'_>, key: &Key, namespace: &Object, left: &[Arc<Objec
     let remaining = listed(resources.iter().map(|(r, n)| format!("{r} has {n} resource instances")).collect());
     let waiting = listed(finalizers.iter().map(|(f, n)| format!("{f} in {n} resource instances")).collect());
     let condition = |kind: &str, status: bool, reason: &str, message: String| json!({"type": kind, "status": if status { "True" } else { "False" }, "reason": reason, "message": message});
+    let failure = if errors.is_empty() {
+        let message = "All content successfully deleted, may be waiting on finalization".to_owned();
+        condition("NamespaceDeletionContentFailure", false, "ContentDeleted", message)
+    } else {
+        let mut told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        told.dedup();
+        let all = if told.len() == 1 { told.concat() } else { format!("[{}]", told.join(", ")) };
+        let message = format!("Failed to delete all resource types, {} remaining: {all}", errors.len());
+        condition("NamespaceDeletionContentFailure", true, "ContentDeletionFailed", message)
+    };
     let mut wanted = vec![
         condition(
             "NamespaceDeletionDiscoveryFailure",
@@ -117,13 +158,18 @@ fn report(cx: &mut Context<'_>, key: &Key, namespace: &Object, left: &[Arc<Objec
             "ParsedGroupVersions",
             "All legacy kube types successfully parsed".to_owned(),
         ),
-        condition(
-            "NamespaceDeletionContentFailure",
-            false,
-            "ContentDeleted",
-            "All content successfully deleted, may be waiting on finalization".to_owned(),
-        ),
-        condition("NamespaceContentRemaining", true, "SomeResourcesRemain", format!("Some resources are remaining: {remaining}")),
+        failure,
+        if left.is_empty() {
+            let message = "All content successfully removed".to_owned();
+            condition("NamespaceContentRemaining", false, "ContentRemoved", message)
+        } else {
+            condition(
+                "NamespaceContentRemaining",
+                true,
+                "SomeResourcesRemain",
+                format!("Some resources are remaining: {remaining}"),
+            )
+        },
     ];
     wanted.push(if finalizers.is_empty() {
         condition(

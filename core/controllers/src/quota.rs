@@ -12,6 +12,11 @@ use crate::index::Index;
 use crate::manager::Controller;
 use crate::queue::WorkQueue;
 
+/// With more pods than these a quota waits a little between two looks.
+const FEW: usize = 500;
+/// So long.
+const PAUSE_MILLIS: u64 = 100;
+
 /// Keeps quotas' status.
 pub struct ResourceQuotaController;
 
@@ -32,6 +37,10 @@ impl Controller for ResourceQuotaController {
     }
 
     fn reconcile(&mut self, cx: &mut Context<'_>, key: &Key) -> Result<()> {
+        // Where there is much, changes come in great numbers, and one look is enough for many of them.
+        if cx.store().current().count(&GroupResource::new("", "pods")) > FEW {
+            cx.queue.hold(key.clone(), cx.now.plus_millis(PAUSE_MILLIS));
+        }
         let Some(stored) = cx.get(key).filter(|quota| quota.meta.deletion_timestamp.is_none()) else { return Ok(()) };
         let mut object = stored.value();
         let used = cx.api.quota_used(&object);

@@ -149,26 +149,3 @@ fn foreground_deletion_waits_for_dependents() {
     );
     assert_eq!((world.list(&deployments()).len(), world.list(&replicasets()).len(), world.list(&pods()).len()), (0, 0, 0));
 }
-
-#[test]
-fn garbage_collection_keeps_what_it_cannot_judge() {
-    let mut world = World::new();
-    let maps = apiserver::gvr("", "v1", "configmaps");
-    for (name, version, kind, kept) in [
-        ("irregular", "v1", "Endpoints", false),
-        ("unserved", "example.com/v1", "Widget", true),
-        ("gone", "apps/v1", "Deployment", false),
-    ] {
-        let owner =
-            json!({"apiVersion": version, "kind": kind, "name": "no-such", "uid": "00000000-0000-4000-8000-000000000000"});
-        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default", "ownerReferences": [owner]}});
-        world.create(&maps, object);
-        assert_eq!(world.get(&maps, "default", name).is_some(), kept, "{name}");
-    }
-    let services = apiserver::gvr("", "v1", "endpoints");
-    let owner = world
-        .create(&services, json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "e", "namespace": "default"}}));
-    let reference = json!({"apiVersion": "v1", "kind": "Endpoints", "name": "e", "uid": owner["metadata"]["uid"]});
-    world.create(&maps, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owned", "namespace": "default", "ownerReferences": [reference]}}));
-    assert!(world.get(&maps, "default", "owned").is_some(), "its owner is there");
-}

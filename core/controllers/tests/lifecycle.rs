@@ -4,33 +4,10 @@ mod support;
 
 use apiserver::{DeleteOptions, UserInfo, gvr};
 use object::{Value, json};
-use support::{World, deployment, deployments};
+use support::World;
 
 fn core(resource: &str) -> object::GroupVersionResource {
     gvr("", "v1", resource)
-}
-
-/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/>
-#[test]
-fn a_deleted_namespace_takes_everything_with_it() {
-    let mut world = World::new();
-    world.create(&core("namespaces"), json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}}));
-    world.settle();
-    let mut web = deployment("web", 2, "img:1");
-    web["metadata"]["namespace"] = json!("team");
-    world.create(&deployments(), web);
-    world.settle();
-    assert!(world.list(&core("pods")).iter().any(|pod| pod["metadata"]["namespace"] == "team"));
-    world.delete(&core("namespaces"), "", "team", &Default::default());
-    world.settle();
-    assert_eq!(world.get(&core("namespaces"), "", "team"), None);
-    let left: Vec<Value> = world
-        .list(&core("pods"))
-        .into_iter()
-        .chain(world.list(&core("configmaps")))
-        .filter(|o| o["metadata"]["namespace"] == "team")
-        .collect();
-    assert_eq!(left, Vec::<Value>::new());
 }
 
 /// <https://kubernetes.io/docs/concepts/storage/persistent-volumes/#storage-object-in-use-protection>
@@ -77,25 +54,6 @@ fn a_quota_says_what_is_used() {
     world.delete(&core("pods"), "default", "a", &Default::default());
     world.settle();
     assert_eq!(used(&mut world), json!({"pods": "1", "requests.cpu": "300m"}));
-}
-
-/// <https://kubernetes.io/docs/tasks/run-application/configure-pdb/>
-#[test]
-fn a_budget_follows_its_deployment() {
-    let mut world = World::new();
-    world.settle();
-    world.create(&deployments(), deployment("web", 4, "img:1"));
-    let selector = json!({"matchLabels": {"app": "web"}});
-    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "p", "namespace": "default"},
-        "spec": {"maxUnavailable": "25%", "selector": selector}});
-    world.create(&gvr("policy", "v1", "poddisruptionbudgets"), budget);
-    world.settle();
-    world.run_pods();
-    world.settle();
-    let status = world.get(&gvr("policy", "v1", "poddisruptionbudgets"), "default", "p").unwrap()["status"].clone();
-    let numbers = ["expectedPods", "desiredHealthy", "currentHealthy", "disruptionsAllowed"].map(|key| status[key].clone());
-    assert_eq!(numbers, [json!(4), json!(3), json!(4), json!(1)]);
-    assert_eq!(status["conditions"][0]["reason"], "SufficientPods");
 }
 
 /// <https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets>

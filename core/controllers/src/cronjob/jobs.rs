@@ -143,7 +143,7 @@ impl Work<'_> {
     }
 
     /// Deletes ended Jobs beyond those that are kept for their history, oldest first.
-    pub fn clean_up(&mut self, cx: &mut Context<'_>, children: Vec<Child>) -> Result<()> {
+    pub fn clean_up(&mut self, cx: &mut Context<'_>, children: &[Child]) -> Result<()> {
         for (end, limit) in [("Complete", "successfulJobsHistoryLimit"), ("Failed", "failedJobsHistoryLimit")] {
             let Some(limit) = i64_at(self.cron, &["spec", limit]).and_then(|n| usize::try_from(n).ok()) else { continue };
             let mut ended: Vec<&Child> = children.iter().filter(|child| child.end() == Some(end)).collect();
@@ -152,6 +152,7 @@ impl Work<'_> {
             let surplus = ended.len().saturating_sub(limit);
             for child in ended.into_iter().take(surplus) {
                 delete(cx, self.cron, self.key, child.name())?;
+                self.forget(&child.object.meta.uid);
             }
         }
         Ok(())

@@ -53,8 +53,8 @@ impl Controller for CronJobController {
         let status = at(&cron, &["status"]).cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
         let mut work = Work { key, cron: &cron, status };
         let children = jobs::of(cx, &object.meta.uid);
+        work.clean_up(cx, &children)?;
         work.look_after(cx, &children);
-        work.clean_up(cx, children)?;
         let outcome = if object.meta.deletion_timestamp.is_none() { work.start(cx) } else { Ok(()) };
         pod_control::write_status(cx, &CRON_JOB, key, &cron, work.status)?;
         outcome

@@ -22,6 +22,7 @@ use crate::index::Index;
 use crate::manager::Controller;
 use crate::pod_control::Kind;
 use crate::queue::WorkQueue;
+pub use hash::template_hash;
 use plan::Plan;
 
 const DEPLOYMENT: Kind = Kind::new("apps", "v1", "deployments", "Deployment");
