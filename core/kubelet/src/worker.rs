@@ -267,9 +267,9 @@ impl Worker {
         (&mut self.containers, Surroundings { pod: &self.pod, ips: &self.ips })
     }
 
-    /// Whether the node's resources are still held.
+    /// Whether the node's resources are held: for the API, and so for the scheduler, a pod that is gone holds nothing more.
     pub fn holds_resources(&self) -> bool {
-        !matches!(self.stage, Stage::Ended)
+        !self.orphaned && !matches!(self.stage, Stage::Ended)
     }
 
     /// Whether nothing more will come of it and it can be forgotten once the API has.
@@ -359,7 +359,7 @@ impl Worker {
         let deadline_at = self.active_deadline();
         let grace = match asked {
             Some(grace) => grace,
-            None if deadline_at.is_some_and(|at| cx.now >= at) && self.holds_resources() => {
+            None if deadline_at.is_some_and(|at| cx.now >= at) && !matches!(self.stage, Stage::Ended) => {
                 if self.failed.is_none() {
                     let message = "Pod was active on the node longer than the specified deadline";
                     cx.event(&self.pod, String::new(), false, "DeadlineExceeded", message.to_owned());
