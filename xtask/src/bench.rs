@@ -68,7 +68,7 @@ fn print(rows: &[Row]) {
 type Figure = (&'static str, &'static str, fn(f64) -> String, &'static str, &'static str);
 
 /// The API under load, over TLS, with the journal on disk.
-const FIGURES: [Figure; 16] = [
+const FIGURES: [Figure; 21] = [
     ("requests", "/creates/per_second", whole, "ConfigMap creates/s, 64 clients", ">= 3,000"),
     ("requests", "/creates/p99_us", in_ms, "  p99 latency", ""),
     ("requests", "/creates/cpu_us", in_us, "  server CPU per create", "< 150 us"),
@@ -85,6 +85,11 @@ const FIGURES: [Figure; 16] = [
     ("growth", "/1000/get_p50_us", in_us, "get among 1,000 objects, p50", ""),
     ("growth", "/100000/get_p50_us", in_us, "get among 100,000 objects, p50", "< 1.3 times"),
     ("growth", "/resident_mib", mib, "memory with 100,000 objects", "< 600 MiB"),
+    ("scheduling", "/pods_per_second", whole, "5,000 pods made and bound, 1,000 nodes, pods/s", ">= 4,000"),
+    ("scheduling", "/cpu_us", in_us, "  server CPU per pod", ""),
+    ("deployment=10000", "/seconds", seconds, "Deployment of 10,000 pods running, 1,000 nodes", "< 5 s"),
+    ("deployment=10000", "/cpu_us", in_us, "  server CPU per pod", ""),
+    ("deployment=10000", "/resident_mib", mib, "  memory", ""),
 ];
 
 fn whole(n: f64) -> String {
@@ -107,6 +112,10 @@ fn mb(bytes: f64) -> String {
     format!("{:.1} MB", bytes / 1e6)
 }
 
+fn seconds(seconds: f64) -> String {
+    format!("{seconds:.1} s")
+}
+
 fn mib(mib: f64) -> String {
     format!("{mib:.0} MiB")
 }
@@ -114,7 +123,7 @@ fn mib(mib: f64) -> String {
 /// Each run of the load generator against a server of its own, with either engine.
 fn api_rows() -> Result<Vec<Row>> {
     let mut answers: BTreeMap<(&str, &str), Value> = BTreeMap::new();
-    for what in ["requests", "list", "watches", "growth"] {
+    for what in ["requests", "list", "watches", "growth", "scheduling", "deployment=10000"] {
         for engine in ["wasm", "native"] {
             answers.insert((what, engine), load(what, engine)?);
         }
@@ -127,9 +136,10 @@ fn api_rows() -> Result<Vec<Row>> {
     Ok(FIGURES.iter().map(row).collect())
 }
 
-/// One run of the load generator against a control plane without nodes.
+/// One run of the load generator against a control plane without nodes of this machine, and for Deployments with simulated ones.
 fn load(what: &str, engine: &str) -> Result<Value> {
-    let server = Server::start_with(&["--control-plane-only", "--engine", engine])?;
+    let nodes = if what.starts_with("deployment") { "1000" } else { "0" };
+    let server = Server::start_with(&["--control-plane-only", "--engine", engine, "--simulated-nodes", nodes])?;
     let load = shell::target().join("release/examples/load");
     let text = output(Command::new(load).arg(server.data.join("kubeconfig")).args([&server.pid().to_string(), what]))?;
     serde_json::from_str(text.trim()).context("the load generator printed no JSON")
