@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use object::Time;
-use serde::Deserialize;
 use store::{Event, Key, Object, Store};
 
 use crate::cache::Cache;
@@ -12,18 +11,6 @@ use crate::plugins::Change;
 use crate::pod_info::PodInfo;
 use crate::queue::Queue;
 use crate::scheduler::Scheduler;
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RawPhase {
-    status: RawStatus,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RawStatus {
-    phase: String,
-}
 
 impl Scheduler {
     /// Takes in what has changed since the last time, or everything.
@@ -118,8 +105,7 @@ impl Scheduler {
                     self.cache.confirm(key, meta.generation);
                 }
                 // Only its status is new, and of that only the end matters.
-                let raw: RawPhase = serde_json::from_slice(&object.bytes).unwrap_or_default();
-                if matches!(raw.status.phase.as_str(), "Succeeded" | "Failed") {
+                if matches!(object::value::str_at(&object.shared(), &["status", "phase"]), "Succeeded" | "Failed") {
                     self.pod_left(key, now);
                 }
                 return;

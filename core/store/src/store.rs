@@ -116,7 +116,7 @@ pub struct Store {
 }
 
 /// So many objects are young at a time: more than one step writes.
-const YOUNG: usize = 512;
+const YOUNG: usize = 1_024;
 
 impl Store {
     /// An empty store that keeps at least `history_limit` events.

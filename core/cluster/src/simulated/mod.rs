@@ -15,7 +15,6 @@ use kubelet::Pod;
 use kubelet::io::{Data, DataKind, Reference, ServiceEnv, ServiceEnvPort};
 use object::value::{at, i64_at, list_at, str_at};
 use object::{Bytes, GroupResource, Time, Value};
-use serde::Deserialize;
 use store::{Event, Key, Progress, Store};
 
 use crate::wire::{Config, Output, StreamId};
@@ -50,18 +49,6 @@ struct Names {
     services: GroupResource,
     config_maps: GroupResource,
     secrets: GroupResource,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RawPod {
-    spec: RawSpec,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct RawSpec {
-    node_name: String,
 }
 
 impl SimulatedNodes {
@@ -233,10 +220,7 @@ impl SimulatedNodes {
             return;
         };
         let known = self.pods.get(key).filter(|(_, uid)| **uid == *object.meta.uid).map(|(index, _)| *index);
-        let index = known.or_else(|| {
-            let raw: RawPod = serde_json::from_slice(&object.bytes).ok()?;
-            self.by_name.get(&raw.spec.node_name).copied()
-        });
+        let index = known.or_else(|| self.by_name.get(str_at(&object.shared(), &["spec", "nodeName"])).copied());
         let Some(index) = index else { return };
         let Some(node) = self.nodes.get_mut(index as usize) else { return };
         // What the node has just written itself tells it nothing new.

@@ -100,12 +100,12 @@ fn maps(old: Option<Old<'_>>, new: Option<&Value>, ty: Type<'_>, changed: &mut S
             None => None,
         };
         let found = walk(before, Some(value), member(ty, key));
-        put(changed, || format!("f:{key}"), found.0);
-        put(removed, || format!("f:{key}"), found.1);
+        put(changed, || ["f:", key.as_str()].concat(), found.0);
+        put(removed, || ["f:", key.as_str()].concat(), found.1);
     }
     for (key, value) in old_map {
         if !new_map.contains_key(key) {
-            put(removed, || format!("f:{key}"), walk(Some(Old::Value(value)), None, member(ty, key)).1);
+            put(removed, || ["f:", key.as_str()].concat(), walk(Some(Old::Value(value)), None, member(ty, key)).1);
         }
     }
     false

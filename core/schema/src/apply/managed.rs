@@ -100,7 +100,7 @@ pub(super) fn strip(set: &mut Set) {
         "managedFields",
         "resourceVersion",
     ] {
-        metadata.remove(&format!("f:{field}"));
+        metadata.remove(&["f:", field].concat());
     }
     if metadata.is_empty() {
         set.remove("f:metadata");
