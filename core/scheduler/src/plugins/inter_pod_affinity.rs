@@ -69,6 +69,11 @@ impl Neighbours {
         }
     }
 
+    /// Whether they can rule out any node.
+    pub fn rule_out(&self) -> bool {
+        !(self.wanted.is_empty() && self.unwanted.is_empty() && self.unwelcome.is_empty())
+    }
+
     /// Rules out nodes that are near the wrong pods.
     pub fn filter(&self, cache: &Cache, node: &NodeInfo) -> Result<(), Rejection> {
         let tallies = &cache.tallies;

@@ -179,6 +179,8 @@ pub(crate) struct Prepared {
     neighbours: Neighbours,
     spread: Spread,
     named: Option<BTreeSet<String>>,
+    /// Which of the plugins after the first [`FIXED`] can rule anything out for such a pod.
+    active: Vec<Plugin>,
     /// What the first [`FIXED`] plugins say of each node, by slot: the version of the node, and 1 + what rules it out.
     known: Vec<Cell<(u32, u8)>>,
 }
@@ -200,7 +202,19 @@ impl Prepared {
         let requests = cache.tallies.get_class(pod.class).map(|class| class.requests.clone()).unwrap_or_default();
         let mut numbered =
             |list: &[(String, i64)]| list.iter().map(|(name, weight)| (cache.resources.id(name), *weight)).collect::<Vec<_>>();
+        let concerns = |plugin: &Plugin| match plugin {
+            Plugin::NodePorts => !pod.host_ports.is_empty(),
+            Plugin::VolumeRestrictions | Plugin::NodeVolumeLimits | Plugin::VolumeBinding | Plugin::VolumeZone => {
+                pod.has_volumes()
+            }
+            Plugin::PodTopologySpread => spread.rules_out(),
+            Plugin::InterPodAffinity => neighbours.rule_out(),
+            Plugin::DynamicResources => !pod.devices.is_empty(),
+            _ => true,
+        };
+        let filters = |plugin: &Plugin| profile.filters(*plugin) && concerns(plugin);
         Prepared {
+            active: Plugin::ALL.iter().skip(FIXED).copied().filter(filters).collect(),
             ranked: numbered(&profile.scoring.resources),
             balanced: numbered(&profile.balanced),
             asked: node_resources::asked(&requests, profile, &cache.resources),
@@ -314,7 +328,7 @@ impl Trial<'_> {
     /// Whether the pod can run on the node; if not, the first reason.
     pub fn filter(&self, node: &NodeInfo) -> Result<(), Rejection> {
         self.fixed(node)?;
-        Plugin::ALL.iter().skip(FIXED).try_for_each(|plugin| self.run(*plugin, node))
+        self.prepared.active.iter().try_for_each(|plugin| self.run(*plugin, node))
     }
 
     /// What nothing but a change of the Node object can alter, remembered per node.

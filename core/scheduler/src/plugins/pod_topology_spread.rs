@@ -68,6 +68,11 @@ impl Spread {
         spread
     }
 
+    /// Whether it can rule out any node.
+    pub fn rules_out(&self) -> bool {
+        !self.hard.is_empty()
+    }
+
     /// Rules out nodes whose domain is too full already.
     pub fn filter(&self, cache: &Cache, node: &NodeInfo) -> Result<(), Rejection> {
         for constraint in &self.hard {
