@@ -9,6 +9,7 @@
 mod object;
 mod registry_key;
 mod store;
+mod young;
 
 pub use crate::object::{Key, Object, View};
 pub use registry_key::{registry_key, registry_prefix};

@@ -2,9 +2,11 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use object::{Bytes, GroupResource, ObjectMeta, Value};
+
+use crate::young::Young;
 
 /// The name under which an object is stored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,26 +45,25 @@ pub struct Object {
     header: u32,
     views: Views,
     /// The value that it was made from, while it is young: most of what reads it does so right after its commit.
-    young: Mutex<Option<Arc<Value>>>,
+    young: Young,
 }
 
 impl Object {
     /// An object of this value, which carries this revision already.
     pub fn new(key: Key, revision: u64, value: &Value) -> Self {
         let (bytes, header) = canonical(value);
-        Object { key, revision, bytes, meta: ObjectMeta::of(value), header, views: Views::default(), young: Mutex::default() }
+        Object { key, revision, bytes, meta: ObjectMeta::of(value), header, views: Views::default(), young: Young::default() }
     }
 
     /// As [`Object::new`]; the value is kept until [`Object::age`].
     pub(crate) fn young(key: Key, revision: u64, value: Arc<Value>) -> Self {
         let object = Object::new(key, revision, &value);
-        *object.young.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-        object
+        Object { young: Young::of(value), ..object }
     }
 
     /// From now on only the bytes and the views are kept.
     pub(crate) fn age(&self) {
-        *self.young.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.young.let_go();
     }
 
     /// The object without its opening brace, `apiVersion` and `kind`: what follows `{` where it is an item of a typed
@@ -78,11 +79,8 @@ impl Object {
 
     /// The whole object, parsed, to read. It costs nothing right after the commit.
     pub fn shared(&self) -> Arc<Value> {
-        match &*self.young.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(value) => value.clone(),
-            // Stored bytes were written by this program from a JSON value.
-            None => Arc::new(serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)),
-        }
+        // Stored bytes were written by this program from a JSON value.
+        self.young.get().unwrap_or_else(|| Arc::new(serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)))
     }
 
     /// The view `T` of this object, computed at the first call.

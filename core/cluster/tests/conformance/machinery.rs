@@ -90,6 +90,22 @@ fn a_pod_with_another_owner_stays() {
     assert!(pods.iter().all(|p| !is_deleting(p)));
 }
 
+/// Garbage collector should not be blocked by dependency circle
+#[test]
+fn a_circle_of_owners_is_collected() {
+    let mut world = World::start();
+    let uids: Vec<Value> = (1..=3)
+        .map(|i| world.create(&format!("{CORE}/pods"), &pause_pod(&format!("pod{i}")))["metadata"]["uid"].clone())
+        .collect();
+    for (pod, owner) in [(1, 3), (2, 1), (3, 2)] {
+        let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": format!("pod{owner}"), "uid": uids[owner - 1], "controller": true, "blockOwnerDeletion": true});
+        world.patch(&format!("{CORE}/pods/pod{pod}"), &json!({"metadata": {"ownerReferences": [owner]}}));
+    }
+    world.settle(5);
+    world.delete_with(&format!("{CORE}/pods/pod1"), "Foreground");
+    world.wait("none is left", |w| w.items(&format!("{CORE}/pods")).is_empty());
+}
+
 /// Namespaces should ensure that all pods / services are removed when a namespace is deleted
 #[test]
 fn a_namespace_takes_everything_with_it() {
