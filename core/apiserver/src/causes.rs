@@ -164,6 +164,11 @@ impl ApiServer {
         self.causes.current.because = revision;
     }
 
+    /// The verb of the request that made this revision; empty where that is forgotten.
+    pub fn verb_of(&self, revision: u64) -> &'static str {
+        self.causes.of(revision).map_or("", |cause| cause.verb)
+    }
+
     /// The answer to a question for the causes of the object at this path.
     pub(crate) fn causes_of(&self, path: &str) -> Result<Value> {
         let Route::Resource { gvr, namespace, name, .. } = Route::parse(path) else { return Err(ApiError::no_such_path()) };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use apiserver::ApiServer;
 use object::value::str_at;
 use object::{GroupResource, Value};
 use serde::{Deserialize, Serialize};
@@ -219,7 +220,8 @@ impl Checker {
     }
 
     /// Looks at everything that a step has changed.
-    pub fn step(&mut self, store: &Store, tell: bool) -> Result<Vec<String>, Violation> {
+    pub fn step(&mut self, api: &ApiServer, tell: bool) -> Result<Vec<String>, Violation> {
+        let store = api.store();
         let from = self.followed.unwrap_or(0);
         let mut told = Vec::new();
         let Ok(events) = store.events_since(from) else {
@@ -232,7 +234,8 @@ impl Checker {
             if tell {
                 told.push(line(&event));
             }
-            let change = Change { event: &event, memory: &self.memory, sabotage: self.sabotage };
+            let verb = api.verb_of(event.revision);
+            let change = Change { event: &event, memory: &self.memory, verb, sabotage: self.sabotage };
             for (invariant, count) in INVARIANTS.iter().zip(&mut self.counts) {
                 let Moment::Change(resources, check) = &invariant.moment else { continue };
                 if !resources.is_empty() && !resources.contains(&&*event.key().resource.resource) {

@@ -242,7 +242,7 @@ impl<'a> World<'a> {
     /// Looks at what the control plane has just done.
     fn look(&mut self) -> Result<(), Violation> {
         let Some(api) = self.plane.cluster().and_then(crate::Cluster::api) else { return Ok(()) };
-        let told = self.checker.step(api.store(), self.tell)?;
+        let told = self.checker.step(api, self.tell)?;
         if self.tell {
             let millis = self.now.millis_since(EPOCH);
             self.outcome.story.extend(told.into_iter().map(|line| format!("{millis:>8} {line}")));

@@ -20,6 +20,8 @@ pub struct Change<'a> {
     pub event: &'a Event,
     /// Everything as it was before.
     pub memory: &'a Memory,
+    /// The verb of the request that made it.
+    pub verb: &'static str,
     /// What is deliberately wrong.
     pub sabotage: Option<Sabotage>,
 }

@@ -47,9 +47,13 @@ pub fn finalizers_are_waited_for(change: &Change<'_>) -> Verdict {
     Ok(())
 }
 
-/// An owner that is deleted in the foreground goes after those dependants that block it.
+/// An owner that is deleted in the foreground goes after those dependants that block it, unless a later request deletes it in
+/// another way.
 pub fn foreground_waits(change: &Change<'_>) -> Verdict {
     let Some(old) = change.event.old.as_ref().filter(|_| change.event.new.is_none()) else { return Ok(()) };
+    if matches!(change.verb, "delete" | "deletecollection") {
+        return Ok(());
+    }
     if !old.meta.finalizers.iter().any(|f| f == "foregroundDeletion") {
         return Ok(());
     }
