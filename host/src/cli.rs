@@ -394,7 +394,9 @@ fn summary(server: &Server, has_node: bool, simulated: u32, engine: Kind) {
     println!("  data            {}   (bearer token of the administrator: token)", data.display());
     println!("\nNext:\n  export KUBECONFIG={}", server.kubeconfig.display());
     println!("  kubectl get nodes");
-    if has_node {
+    if simulated > 0 {
+        println!("  kubectl create deployment web --image=nginx --replicas=3\n  kubectl get pods -o wide");
+    } else if has_node {
         println!("  kubectl create deployment web --image=wasmkube/http-echo --replicas=3\n  kubectl get pods -o wide");
     } else {
         println!("  kubectl create configmap greeting --from-literal=hello=world\n  kubectl get configmaps");

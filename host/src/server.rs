@@ -431,5 +431,11 @@ fn node_config(name: &str, url: &str, pki: &Pki, options: &Options) -> Result<No
         client_ca: pki.authority().to_owned(),
         data_dir: options.data_dir.join("node"),
         install: options.install.clone(),
+        taints: if options.simulated_nodes > 0 { vec![wasm_only()] } else { Vec::new() },
     })
+}
+
+/// Keeps pods of ordinary images off a node that runs WASI programs only, where there are others to run them.
+fn wasm_only() -> serde_json::Value {
+    serde_json::json!({"key": "kubernetes.io/arch", "value": "wasm32-wasip2", "effect": "NoSchedule"})
 }

@@ -73,6 +73,8 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// Where the runner and the built-in images are.
     pub install: Install,
+    /// Taints that the Node is registered with.
+    pub taints: Vec<serde_json::Value>,
 }
 
 /// Runs the node until `shutdown` becomes true, then ends its containers and returns.
@@ -130,6 +132,7 @@ fn assemble(config: &NodeConfig, port: u16, inputs: mpsc::UnboundedSender<Input>
         addresses: vec![config.address.to_string()],
         port,
         pod_cidr: addresses.cidr(),
+        taints: config.taints.clone(),
         ..machine::config()
     });
     Ok(Agent {
