@@ -82,7 +82,9 @@ fn kubectl_scales_and_selects_custom_resources() -> Result<()> {
 /// No stock kube-scheduler or kube-controller-manager is at hand in the tests: this asks for what they ask for first.
 #[test]
 fn parts_of_another_control_plane_find_what_they_need() -> Result<()> {
-    let options = ["--disable-scheduler", "--controllers=*,-deployment-controller", "--service-cluster-ip-range=10.50.0.0/16"];
+    // The Leases are left to the others, although some controllers of ours go on.
+    let parts = ["--disable-scheduler", "--controllers=*,-deployment-controller", "--leader-elect=false"];
+    let options = [&parts[..], &["--service-cluster-ip-range=10.50.0.0/16"]].concat();
     let cluster = Cluster::start(&[&API[..], &options].concat())?;
     ensure!(cluster.get(&["service", "kubernetes"])?["spec"]["clusterIP"] == "10.50.0.1");
     let system = ["--namespace", "kube-system"];
