@@ -7,6 +7,9 @@ import { clusterOf, terminal, withBrowser } from "./browser.mjs";
 const readyPods = (count) => (page) =>
   page.waitForFunction((count) => document.querySelectorAll(".pod.ready:not(.gone)").length === count, count, { timeout: 30_000 });
 
+const says = (page, where, what) =>
+  page.waitForFunction(([where, what]) => document.querySelector(where)?.innerText.includes(what), [where, what], { timeout: 30_000 });
+
 test("apply, watch, kubectl, delete, reload", { timeout: 120_000 }, async () => {
   await withBrowser(async (open) => {
     const page = await open();
@@ -17,8 +20,9 @@ test("apply, watch, kubectl, delete, reload", { timeout: 120_000 }, async () => 
     await page.waitForSelector(".outcome.good");
     assert.match(await page.innerText(".outcome"), /deployment\.apps\/web created/);
     await readyPods(6)(page);
-    assert.match(await page.innerText(".card"), /6\/6/);
-    assert.match(await page.innerText(".service"), /→ 6/);
+    // What stands in other objects' status follows the pods a moment later.
+    await says(page, ".card", "6/6");
+    await says(page, ".service", "→ 6");
 
     const printed = await terminal(page, "kubectl get deployment web", "UP-TO-DATE");
     assert.match(printed, /web\s+6\/6\s+6\s+6/);
