@@ -3,7 +3,7 @@
 use apiserver::{DeleteOptions, gvr};
 use object::order::Order as _;
 use object::value::{i64_at, str_at};
-use object::{GroupResource, Result};
+use object::{GroupResource, Result, Value};
 
 use super::plan::{Plan, REVISION, number, spec_replicas, status_number};
 use super::{sets, status};
@@ -70,7 +70,9 @@ fn shrink_old(cx: &mut Context<'_>, plan: &mut Plan, new: usize) -> Result<bool>
             removed += unhealthy;
         }
     }
-    let available: i64 = plan.sets.iter().map(|set| status_number(set, "availableReplicas")).sum();
+    // A set that was just made smaller may still say that more are available than it will keep.
+    let kept = |set: &Value| status_number(set, "availableReplicas").min(spec_replicas(set));
+    let available: i64 = plan.sets.iter().map(kept).sum();
     let mut surplus = available - min_available;
     for index in old {
         let size = spec_replicas(&plan.sets[index]);
