@@ -1,11 +1,13 @@
 //! Whether a node takes on a pod that was bound to it. The scheduler has asked the same before; this is the last word.
 
-use object::scheduling::{Effect, MatchNode, NodeFields, NodeSelector, ResourceList, Taint, total_requests, untolerated};
+use object::scheduling::{
+    Effect, HostPort, MatchNode, NodeFields, NodeSelector, ResourceList, Taint, total_requests, untolerated,
+};
 use serde::Deserialize;
 
 use crate::io::Config;
 use crate::node_state::NodeState;
-use crate::pod::{ContainerPort, Pod, Quantities};
+use crate::pod::{Pod, Quantities};
 
 /// Why a pod is refused: `status.reason` and the text of its event. `status.message` puts `Pod was rejected: ` before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +42,11 @@ pub(crate) fn admit<'a>(
     let mut used = ResourceList::new();
     let mut ports_taken = false;
     let mut count = 0i64;
-    let wanted_ports: Vec<&ContainerPort> = host_ports(pod).collect();
+    let wanted_ports: Vec<HostPort> = host_ports(pod).collect();
     for (other, requests) in others {
         count += 1;
-        ports_taken |= !wanted_ports.is_empty() && host_ports(other).any(|taken| wanted_ports.iter().any(|p| p.collides(taken)));
+        ports_taken |=
+            !wanted_ports.is_empty() && host_ports(other).any(|taken| wanted_ports.iter().any(|wanted| wanted.conflicts(&taken)));
         for (name, amount) in requests {
             *used.entry(name.clone()).or_default() += amount;
         }
@@ -70,9 +73,10 @@ pub(crate) fn admit<'a>(
     placement(pod, config, node)
 }
 
-fn host_ports(pod: &Pod) -> impl Iterator<Item = &ContainerPort> {
+fn host_ports(pod: &Pod) -> impl Iterator<Item = HostPort> {
     let sidecars = pod.spec.init_containers.iter().filter(|c| c.is_sidecar());
-    pod.spec.containers.iter().chain(sidecars).flat_map(|c| &c.ports).filter(|port| port.host_port > 0)
+    let ports = pod.spec.containers.iter().chain(sidecars).flat_map(|c| &c.ports);
+    ports.filter_map(|p| HostPort::new(&p.protocol, &p.host_ip, p.host_port))
 }
 
 fn predicate(name: &str, why: &str) -> Rejection {

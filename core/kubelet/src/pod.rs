@@ -368,16 +368,6 @@ pub struct ContainerPort {
     pub host_ip: String,
 }
 
-impl ContainerPort {
-    /// Whether two ports cannot be open on one node together: the same number and protocol on a common address.
-    pub fn collides(&self, other: &ContainerPort) -> bool {
-        let is_any = |ip: &str| ip.is_empty() || ip == "0.0.0.0";
-        let protocol = |port: &ContainerPort| if port.protocol.is_empty() { "TCP".to_owned() } else { port.protocol.clone() };
-        let same_address = is_any(&self.host_ip) || is_any(&other.host_ip) || self.host_ip == other.host_ip;
-        self.host_port == other.host_port && same_address && protocol(self) == protocol(other)
-    }
-}
-
 /// Requests and limits of a container.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use object::LabelSelector;
-use object::scheduling::{NodeSelector, NodeSelectorTerm, ResourceList, Toleration};
+use object::scheduling::{HostPort, NodeSelector, NodeSelectorTerm, ResourceList, Toleration};
 
 /// All that placing a pod depends on but its identity. Pods made from one pod template share it, and with it everything that is
 /// computed for it.
@@ -40,7 +40,7 @@ pub struct Template {
     /// Taints it bears.
     pub tolerations: Vec<Toleration>,
     /// Ports of the node that it takes: protocol, address, port.
-    pub host_ports: BTreeSet<(String, String, u16)>,
+    pub host_ports: BTreeSet<HostPort>,
     /// Images of its containers and image volumes.
     pub images: Vec<String>,
     /// Pods it must be near.

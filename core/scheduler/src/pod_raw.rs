@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use object::scheduling::{NodeSelector, NodeSelectorTerm, ResourceList, Toleration, deserialize_resource_list, total_requests};
+use object::scheduling::{
+    HostPort, NodeSelector, NodeSelectorTerm, ResourceList, Toleration, deserialize_resource_list, total_requests,
+};
 use object::value::list_at;
 use object::{LabelSelector, Value, json};
 use serde::Deserialize;
@@ -342,12 +344,10 @@ fn requests(raw: &RawPod) -> ResourceList {
     )
 }
 
-fn host_ports(spec: &RawSpec) -> BTreeSet<(String, String, u16)> {
+fn host_ports(spec: &RawSpec) -> BTreeSet<HostPort> {
     let port = |p: &RawPort| {
         let number = if spec.host_network && p.host_port == 0 { p.container_port } else { p.host_port };
-        let protocol = if p.protocol.is_empty() { "TCP" } else { &p.protocol };
-        let ip = if p.host_ip.is_empty() { "0.0.0.0" } else { &p.host_ip };
-        (number > 0).then(|| (protocol.to_owned(), ip.to_owned(), number))
+        HostPort::new(&p.protocol, &p.host_ip, number)
     };
     let sidecars = spec.init_containers.iter().filter(|c| c.restart_policy == "Always");
     spec.containers.iter().chain(sidecars).flat_map(|c| &c.ports).filter_map(port).collect()

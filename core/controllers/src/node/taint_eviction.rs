@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use apiserver::UserInfo;
 use object::events::EventType;
-use object::value::{i64_at, str_at};
+use object::scheduling::{Taint, Toleration};
+use object::value::i64_at;
 use object::{Result, Time, Value, json};
 use store::{Event, Key, Object, Store};
 
@@ -44,11 +45,11 @@ impl Controller for TaintEvictionController {
                 index.pods_on(&key.name).for_each(|pod| queue.add(pod.clone()));
             }
         } else if key.resource == pods() {
-            let read = |pod: &Arc<Object>| {
-                let view = pod.view::<PodView>();
-                (view.node.clone(), view.tolerations.clone())
+            let same = |(old, new): (&Arc<Object>, &Arc<Object>)| {
+                let (old, new) = (old.view::<PodView>(), new.view::<PodView>());
+                old.node == new.node && old.tolerations == new.tolerations
             };
-            if event.old.as_ref().map(read) != event.new.as_ref().map(read) {
+            if !event.old.as_ref().zip(event.new.as_ref()).is_some_and(same) {
                 queue.add(key.clone());
             }
         }
@@ -130,10 +131,8 @@ fn patience(taints: &[&Value], tolerations: &[Value]) -> Patience {
 }
 
 fn tolerates(toleration: &Value, taint: &Value) -> bool {
-    let (key, effect) = (str_at(toleration, &["key"]), str_at(toleration, &["effect"]));
-    let exists = str_at(toleration, &["operator"]) == "Exists";
-    let value = exists || str_at(toleration, &["value"]) == str_at(taint, &["value"]);
-    (key.is_empty() && exists || key == str_at(taint, &["key"]) && value) && (effect.is_empty() || effect == "NoExecute")
+    let (toleration, taint) = (serde_json::from_value(toleration.clone()), serde_json::from_value(taint.clone()));
+    toleration.ok().zip(taint.ok()).is_some_and(|(toleration, taint): (Toleration, Taint)| toleration.tolerates(&taint))
 }
 
 #[cfg(test)]

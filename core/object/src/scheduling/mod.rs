@@ -4,10 +4,12 @@
 //! Nothing here chooses a node.
 
 mod affinity;
+mod host_port;
 mod requests;
 mod taint;
 
 pub use affinity::{MatchNode, NodeFields, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Operator};
+pub use host_port::HostPort;
 pub use requests::{
     ResourceList, deserialize_resource_list, pod_quantities, pod_requests, qos_class, resource_list, total_requests,
 };

@@ -16,8 +16,5 @@ pub(super) fn filter(pod: &Template, node: &NodeInfo) -> Result<(), Rejection> {
 
 /// Whether two pods want the same port of a node.
 pub(crate) fn conflict(pod: &Template, other: &Template) -> bool {
-    let any = |ip: &str| ip == "0.0.0.0";
-    other.host_ports.iter().any(|(protocol, ip, port)| {
-        pod.host_ports.iter().any(|(p, i, n)| p == protocol && n == port && (i == ip || any(i) || any(ip)))
-    })
+    other.host_ports.iter().any(|taken| pod.host_ports.iter().any(|wanted| wanted.conflicts(taken)))
 }
