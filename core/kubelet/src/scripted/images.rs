@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use crate::io::{ImageInfo, PullError};
 
+/// Words in the name of an image that is not there, as people write it into examples and tests.
+const ABSENT: [&str; 3] = ["does-not-exist", "non-existent", "nonexistent"];
+
 /// "Pulls" an image: its identity and size follow from its name.
 pub(super) fn pull(image: &str) -> Result<ImageInfo, PullError> {
     let registry = image.split('/').next().unwrap_or("");
@@ -14,13 +17,13 @@ pub(super) fn pull(image: &str) -> Result<ImageInfo, PullError> {
             message: format!("couldn't parse image name {image:?}: invalid reference format"),
         });
     }
-    if image.contains('/') && host.ends_with(".invalid") {
+    if image.contains('/') && (host.ends_with(".invalid") || host.starts_with("invalid.")) {
         return Err(PullError {
             invalid_name: false,
             message: format!("failed to resolve reference {image:?}: lookup {host}: no such host"),
         });
     }
-    if image.contains("does-not-exist") {
+    if ABSENT.iter().any(|word| image.contains(word)) || image.ends_with(":404") {
         return Err(PullError {
             invalid_name: false,
             message: format!("failed to resolve reference {image:?}: {image}: not found"),
@@ -61,7 +64,12 @@ mod tests {
             ("localhost:5000/app", true, false),
             ("app@sha256:abc", true, false),
             ("registry.invalid/app", false, false),
+            ("invalid.registry.k8s.io/invalid/alpine:3.1", false, false),
             ("app:does-not-exist", false, false),
+            ("foo:non-existent", false, false),
+            ("gcr.io/google_samples/gb-redisslave:nonexistent", false, false),
+            ("webserver:404", false, false),
+            ("webserver:4040", true, false),
             ("Not A Name", false, true),
             ("nginx:", false, true),
         ] {

@@ -12,7 +12,8 @@
 //!    (see [`script`]).
 //! 3. Its image: those that are shells or say hello end at once, everything else is a server that runs until it is stopped.
 //!
-//! Any image can be had, except where its registry ends in `.invalid` or its name contains `does-not-exist`.
+//! Any image can be had, except where its registry ends in `.invalid` or begins with `invalid.`, and where its name says that
+//! there is none (`does-not-exist`, `non-existent`, `nonexistent`, or `404` for a tag).
 //!
 //! Invariant: what a log shows was printed by the script; nothing imitates a real program's output.
 
