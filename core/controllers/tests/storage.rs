@@ -279,6 +279,17 @@ fn a_volume_is_attached_to_one_node_at_a_time() {
     assert_eq!(world.get(&gvr("", "v1", "nodes"), "", "a").unwrap()["status"]["volumesAttached"], Value::Null);
 }
 
+/// VolumeAttachment Conformance should run through the lifecycle of a VolumeAttachment
+#[test]
+fn an_attachment_that_somebody_else_made_is_left_alone() {
+    let mut world = World::new();
+    world.create(&gvr("", "v1", "nodes"), json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}}));
+    let spec = json!({"attacher": "e2e", "nodeName": "a", "source": {"persistentVolumeName": "pv"}});
+    let made = json!({"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment", "metadata": {"name": "va-1"}, "spec": spec});
+    world.create(&storage("volumeattachments"), made);
+    assert!(world.get(&storage("volumeattachments"), "", "va-1").is_some());
+}
+
 #[test]
 fn a_class_of_attributes_stays_while_it_is_used() {
     let mut world = World::new();

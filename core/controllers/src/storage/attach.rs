@@ -27,6 +27,8 @@ const FORCE_SECONDS: u64 = 360;
 /// Kubelets that leave attaching to this controller say so.
 const MANAGED: &str = "volumes.kubernetes.io/controller-managed-attach-detach";
 const GROUP: &str = "storage.k8s.io";
+/// Names of attachments that this controller makes: this, and a digest of the volume, its driver and the node.
+const PREFIX: &str = "csi-";
 
 fn nodes() -> GroupResource {
     GroupResource::new("", "nodes")
@@ -34,6 +36,11 @@ fn nodes() -> GroupResource {
 
 fn attachments() -> GroupResource {
     GroupResource::new(GROUP, "volumeattachments")
+}
+
+/// Whether an attachment has a name that this controller gives.
+fn is_own(name: &str) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|digest| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// What an attachment says.
@@ -83,6 +90,10 @@ impl Controller for AttachDetachController {
         let key = event.key();
         let node = |name: &str| Key::new(&nodes(), "", name);
         if key.resource == attachments() {
+            // Others make attachments too; this controller touches only those it made itself, in this life or an earlier one.
+            if !is_own(&key.name) {
+                return;
+            }
             for (object, is_new) in [(&event.old, false), (&event.new, true)] {
                 let Some(view) = object.as_ref().map(|object| object.view::<AttachmentView>()) else { continue };
                 for (map, name) in [(&mut self.by_node, &view.node), (&mut self.by_volume, &view.volume)] {
@@ -173,7 +184,7 @@ impl AttachDetachController {
         }
         let digest: String = Sha256::digest(format!("{handle}{driver}{node}")).iter().map(|byte| format!("{byte:02x}")).collect();
         let attachment = json!({
-            "apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment", "metadata": {"name": format!("csi-{digest}")},
+            "apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment", "metadata": {"name": format!("{PREFIX}{digest}")},
             "spec": {"attacher": driver, "nodeName": node, "source": {"persistentVolumeName": name}},
         });
         match cx.client().create(&gvr(GROUP, "v1", "volumeattachments"), "", attachment) {
