@@ -147,7 +147,12 @@ pub struct ApiServer {
     pub(crate) signer: Signer,
     /// The time of the last call from outside.
     pub(crate) now: Time,
+    /// When the past was cut off last, and what the revision was then.
+    compaction: (Time, u64),
 }
+
+/// So often the past is cut off, at what was the present the last time (kube-apiserver's `--etcd-compaction-interval`).
+const COMPACTION_SECONDS: u64 = 300;
 
 impl ApiServer {
     /// A server with an empty store. [`ApiServer::start`] fills in what every cluster has.
@@ -180,6 +185,7 @@ impl ApiServer {
             unclaimed: Vec::new(),
             signer,
             now: Time::default(),
+            compaction: (Time::default(), 0),
             settings,
         }
     }
@@ -227,6 +233,7 @@ impl ApiServer {
         // What nothing serves any more stays in the journal, out of sight.
         self.unclaimed.clear();
         self.store.restored(revision);
+        self.compaction = (now, self.store.revision());
         self.watches.start(self.store.revision());
         allocation::restored(self);
         crate::strategy::bootstrap::run(self, now);
@@ -276,6 +283,7 @@ impl ApiServer {
     /// Does what is due by now: requests whose turn it is, bookmarks and ends of watches.
     pub fn run(&mut self, now: Time) -> Progress {
         self.now = now;
+        self.compact();
         let turns = self.take_turns(now);
         let deadlines = self.calls_exceeded(now);
         if self.watches.is_due(now) {
@@ -288,6 +296,15 @@ impl ApiServer {
         self.outputs = outputs;
         aggregation::settle(self, now);
         progress.and(turns).and(deadlines).and(aggregation::run(self, now))
+    }
+
+    /// Lists go on where they began for five to ten minutes. Watches may begin as far back as history reaches.
+    fn compact(&mut self) {
+        let (last, revision) = self.compaction;
+        if self.now >= last.plus_secs(COMPACTION_SECONDS) {
+            self.store.forget(revision);
+            self.compaction = (self.now, self.store.revision());
+        }
     }
 
     /// What is to happen outside, in order: journal records stand before the answers and events that depend on them.

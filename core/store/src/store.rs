@@ -110,6 +110,8 @@ pub struct Store {
     history: VecDeque<Event>,
     /// History is complete from this revision on: events with a greater revision are in `history`.
     compacted: u64,
+    /// State before this revision is not read any more, though watches may still begin there.
+    forgotten: u64,
     history_limit: u32,
     /// The last objects, which still hold the values they were made from.
     young: VecDeque<Arc<Object>>,
@@ -121,7 +123,14 @@ const YOUNG: usize = 1_024;
 impl Store {
     /// An empty store that keeps at least `history_limit` events.
     pub fn new(history_limit: u32) -> Self {
-        Store { now: Snapshot::default(), history: VecDeque::new(), compacted: 0, history_limit, young: VecDeque::new() }
+        Store {
+            now: Snapshot::default(),
+            history: VecDeque::new(),
+            compacted: 0,
+            forgotten: 0,
+            history_limit,
+            young: VecDeque::new(),
+        }
     }
 
     /// The revision of the last commit.
@@ -129,7 +138,7 @@ impl Store {
         self.now.revision
     }
 
-    /// The oldest revision that can still be read or watched from.
+    /// The oldest revision that can still be watched from.
     pub fn oldest_revision(&self) -> u64 {
         self.compacted
     }
@@ -154,10 +163,16 @@ impl Store {
         self.now.list(resource, namespace)
     }
 
+    /// From now on nobody reads the state as it was before `revision`.
+    pub fn forget(&mut self, revision: u64) {
+        self.forgotten = self.forgotten.max(revision);
+    }
+
     /// The state as it was at `revision`, by undoing what came after it.
     pub fn at(&self, revision: u64) -> Result<Snapshot, Compacted> {
-        if revision < self.compacted {
-            return Err(Compacted { oldest: self.compacted });
+        let oldest = self.compacted.max(self.forgotten);
+        if revision < oldest {
+            return Err(Compacted { oldest });
         }
         let mut then = self.now.clone();
         for event in self.history.iter().rev().take_while(|event| event.revision > revision) {
