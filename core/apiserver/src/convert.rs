@@ -128,9 +128,11 @@ impl ApiServer {
                 shown.push(Some(converted.clone()));
                 continue;
             }
-            let value = object.value();
+            let mut value = object.value();
+            let is_new = custom.refresh(resource, &mut value);
             if str_at(&value, &["apiVersion"]) == api_version {
-                shown.push(Some(object.clone()));
+                let made = || Arc::new(Object::new(object.key.clone(), object.revision, &value));
+                shown.push(Some(if is_new { made() } else { object.clone() }));
             } else if custom.conversion.is_none() {
                 let value = in_version(resource, value);
                 shown.push(Some(Arc::new(Object::new(object.key.clone(), object.revision, &value))));

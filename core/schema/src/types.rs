@@ -299,6 +299,11 @@ impl<'a> Type<'a> {
         self.field(key).map(Field::ty).or_else(|| self.values())
     }
 
+    /// A type of the same graph that says nothing of its values.
+    pub fn any(self) -> Type<'a> {
+        Type { types: self.types, id: NodeId(u32::MAX) }
+    }
+
     /// Follows field names (and `*` for items of a list or values of a map).
     pub fn at(self, path: &[&str]) -> Option<Type<'a>> {
         path.iter().try_fold(self, |ty, step| if *step == "*" { ty.items().or_else(|| ty.values()) } else { ty.member(step) })

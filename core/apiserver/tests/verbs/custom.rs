@@ -61,6 +61,55 @@ fn a_definition_is_served_at_once_and_takes_its_objects_with_it() {
     assert_eq!(server.ask("GET", BACKUPS, Value::Null).0, 404);
 }
 
+/// CustomResourceDefinition resources custom resource defaulting for requests and from storage works
+#[test]
+fn what_was_kept_is_read_by_todays_schema() {
+    let mut server = Server::new();
+    assert_eq!(server.ask("POST", DEFINITIONS, definition("backups", "Backup")).0, 201);
+    let mut old = backup("old");
+    old["status"] = json!({"last": "never"});
+    server.post(BACKUPS, old);
+    let place = format!("{DEFINITIONS}/backups.a.io");
+    let change = |server: &mut Server, edit: &dyn Fn(&mut Value)| {
+        let mut definition = server.get(&place).1;
+        edit(&mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]);
+        assert_eq!(server.ask("PUT", &place, definition).0, 200);
+    };
+    change(&mut server, &|fields| fields["by"] = json!({"type": "string", "default": "cron"}));
+    let kept = server.get(&format!("{BACKUPS}/old")).1;
+    assert_eq!(kept["spec"], json!({"schedule": "daily", "keep": 3, "by": "cron"}));
+    server.post(BACKUPS, backup("new"));
+    change(&mut server, &|fields| {
+        fields["by"].as_object_mut().unwrap().remove("default");
+        fields["where"] = json!({"type": "string", "default": "here"});
+        fields.as_object_mut().unwrap().remove("keep");
+    });
+    let list = server.get(BACKUPS).1;
+    let specs: Vec<&Value> = list["items"].as_array().unwrap().iter().map(|item| &item["spec"]).collect();
+    let here = json!({"schedule": "daily", "by": "cron", "where": "here"});
+    assert_eq!(specs, [&here, &json!({"schedule": "daily", "where": "here"})], "kept with a default, and read with one");
+    let watch = server.send("GET", &format!("{BACKUPS}?watch=1&resourceVersion=0"), &[], &[]);
+    assert!(watch.iter().any(|output| format!("{output:?}").contains("where")), "watches see the same");
+}
+
+/// FieldValidation should create/apply a CR with unknown fields for CRD with no validation schema
+#[test]
+fn what_no_schema_describes_can_be_applied() {
+    let mut server = Server::new();
+    let mut anything = definition("backups", "Backup");
+    anything["spec"]["versions"][0]["schema"] = anything["spec"]["versions"][1]["schema"].clone();
+    assert_eq!(server.ask("POST", DEFINITIONS, anything).0, 201);
+    let body = "apiVersion: a.io/v1\nkind: Backup\nmetadata: {name: a}\nspec: {cron: daily, ports: [{port: 80}], deep: {x: 1}}";
+    let target = format!("{BACKUPS}/a?fieldManager=m&fieldValidation=Strict");
+    let outputs = server.send("PATCH", &target, &[("content-type", "application/apply-patch+yaml")], body.as_bytes());
+    let (code, applied) = crate::answer(&outputs);
+    assert_eq!((code, &applied["spec"]["deep"]), (201, &json!({"x": 1})), "{applied}");
+    assert_eq!(
+        applied["metadata"]["managedFields"][0]["fieldsV1"],
+        json!({"f:spec": {".": {}, "f:cron": {}, "f:deep": {".": {}, "f:x": {}}, "f:ports": {}}})
+    );
+}
+
 #[test]
 fn a_deleted_definition_waits_for_finalizers_of_its_objects() {
     let mut server = Server::new();

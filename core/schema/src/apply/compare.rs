@@ -116,9 +116,9 @@ fn always_written(ty: Type<'_>, key: &str) -> bool {
     ty.field(key).is_some_and(|f| f.node().zero || f.node().required)
 }
 
-/// The type of a member; in a value of any type, members are of any type too.
+/// The type of a member; what is not declared is of any type.
 pub(super) fn member<'a>(ty: Type<'a>, key: &str) -> Type<'a> {
-    ty.member(key).unwrap_or(ty)
+    ty.member(key).unwrap_or_else(|| ty.any())
 }
 
 type Items<'a> = BTreeMap<String, Vec<&'a Value>>;

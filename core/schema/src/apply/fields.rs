@@ -79,7 +79,7 @@ fn walk(value: &Value, ty: Type<'_>, path: &mut Vec<String>, errors: &mut Errors
                     let below = walk(value, member(ty, key), path, errors);
                     let empty = value.is_null() || value.as_object().is_some_and(|m| m.is_empty());
                     let leaf = below.as_ref().is_some_and(is_member);
-                    let is_member = leaf || empty || (!declared && !matches!(ty.shape(), Shape::Struct(_)));
+                    let is_member = leaf || empty || !declared;
                     if let Some(found) = node(without_self(below), is_member) {
                         out.insert(format!("f:{key}"), Value::Object(found));
                     }

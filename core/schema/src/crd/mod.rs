@@ -19,6 +19,7 @@ mod values;
 use std::sync::Arc;
 
 use object::Value;
+use object::value::str_at;
 
 pub use decode::{from_slice, from_value, relabel};
 pub use definition::{validate_create, validate_update};
@@ -48,12 +49,30 @@ pub struct Custom {
     pub conversion: Option<Arc<Value>>,
     /// Whether objects may be kept in versions other than today's storage version.
     pub mixed: bool,
+    /// Whether objects may have been kept under a schema that was another one then.
+    pub changed: bool,
 }
 
 impl Custom {
     /// Whether objects of this version can be given out as they are kept.
     pub fn is_as_stored(&self, resource: &crate::Resource) -> bool {
-        resource.kind == resource.storage.kind && !self.mixed
+        resource.kind == resource.storage.kind && !self.mixed && !self.changed
+    }
+
+    /// Makes a kept object what it is by today's schema of its version: without what is not declared any more, and with
+    /// defaults that came later. True if that made a difference.
+    pub fn refresh(&self, resource: &crate::Resource, kept: &mut Value) -> bool {
+        let version = str_at(kept, &["apiVersion"]);
+        let schema = match version {
+            _ if !self.changed => return false,
+            _ if version == resource.kind.api_version() => &self.schema,
+            _ if version == resource.storage.kind.api_version() => &self.storage,
+            _ => return false,
+        };
+        let before = kept.clone();
+        prune(schema, kept);
+        default(schema, kept);
+        *kept != before
     }
 }
 

@@ -3,7 +3,7 @@
 use object::order::Order as _;
 use std::sync::Arc;
 
-use object::value::{at, list_at, str_at};
+use object::value::{at, i64_at, list_at, str_at};
 use object::{GroupResource, GroupVersionKind, GroupVersionResource, Value};
 
 use super::structural::Structural;
@@ -106,6 +106,7 @@ fn resource(
             written,
             conversion: conversion(definition),
             mixed: list_at(definition.0, &["status", "storedVersions"]).len() > 1,
+            changed: i64_at(definition.0, &["metadata", "generation"]).is_some_and(|generation| generation > 1),
         })),
     }
 }
