@@ -12,6 +12,9 @@ pub use crate::core::Core;
 
 use wasm_bindgen::prelude::*;
 
+#[global_allocator]
+static MEMORY: memory::SizeClasses = memory::SizeClasses::new();
+
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_namespace = console, js_name = error)]

@@ -11,6 +11,9 @@ use cluster::wire::{self, StepInput};
 wit_bindgen::generate!({ path: "wit", world: "control-plane" });
 export!(Component);
 
+#[global_allocator]
+static MEMORY: memory::SizeClasses = memory::SizeClasses::new();
+
 thread_local! {
     /// The one control plane of this instance. Components have one thread.
     static CLUSTER: RefCell<Cluster> = RefCell::new(Cluster::new());
