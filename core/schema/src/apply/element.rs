@@ -30,22 +30,20 @@ fn of_keys(list: Type<'_>, keys: &[Text], item: &Value) -> Result<String, String
     for key in sorted {
         let given = item.get(key.as_ref()).filter(|v| !v.is_null());
         let default = || item_type.and_then(|t| t.field(key)).and_then(|f| f.key_default());
-        let value = match given {
-            Some(value) => value.to_string(),
-            None => match default() {
-                Some(value) => value.to_string(),
-                None => {
-                    return Err(format!(
-                        "associative list with keys has an element that omits key field {:?} (and doesn't have default value)",
-                        key.as_ref()
-                    ));
-                }
-            },
-        };
+        // A key that is not there and has no default is no part of the name, as long as another one is.
+        let Some(value) = given.map(Value::to_string).or_else(|| default().map(|value| value.to_string())) else { continue };
         if out.len() > 3 {
             out.push(',');
         }
         out += &format!("{}:{value}", Value::from(key.as_ref()));
+    }
+    if out.len() == 3 {
+        let keys: Vec<String> = keys.iter().map(|key| format!("{:?}", key.as_ref())).collect();
+        return Err(format!(
+            "associative list with keys has an element that omits all key fields [{}] (and doesn't have default values for any \
+             key fields)",
+            keys.join(" ")
+        ));
     }
     out.push('}');
     Ok(out)

@@ -229,3 +229,13 @@ fn kubectl_takes_over_what_it_applied_on_the_client() {
     let text = w.field("/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration");
     assert!(text.as_str().is_some_and(|t| t.contains("\"k\":\"2\"")), "{text}");
 }
+
+/// [DRA] CRUD Tests resource.k8s.io/v1 ResourceClaim
+#[test]
+fn a_key_without_default_may_be_left_out_while_another_is_given() {
+    let world = World::new("resource.k8s.io", "ResourceClaim");
+    let patch = world.full(json!({"status": {"devices": [{"driver": "d", "pool": "p", "device": "0"}]}}));
+    let applied = apply(None, patch, &world.writer("driver", "status"), false).expect("three of four keys").object;
+    let owned = &applied["metadata"]["managedFields"][0]["fieldsV1"]["f:status"]["f:devices"];
+    assert!(owned[r#"k:{"device":"0","driver":"d","pool":"p"}"#].is_object(), "{owned}");
+}
