@@ -112,7 +112,10 @@ fn a_crashing_container_backs_off() {
     let mut driver = cluster(1);
     let spec = json!({"containers": [{"name": "c", "image": "busybox:1", "command": ["false"]}]});
     driver.create("/api/v1/namespaces/default/pods", &pod("a", spec, json!({})));
-    driver.settle(20_000);
+    driver.settle(15_000);
+    let pod = driver.get("/api/v1/namespaces/default/pods/a");
+    assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["reason"], "Error");
+    driver.settle(10_000);
     let pod = driver.get("/api/v1/namespaces/default/pods/a");
     let status = &pod["status"]["containerStatuses"][0];
     assert_eq!(status["state"]["waiting"]["reason"], "CrashLoopBackOff");

@@ -21,6 +21,11 @@ use crate::probe::{Probes, Verdict, check, kind_name, probe_of};
 const MINIMUM_GRACE_SECONDS: u64 = 2;
 /// How long a configuration that leads nowhere is left alone before it is looked at again.
 const CONFIG_RETRY_SECONDS: u64 = 10;
+/// How soon a kubelet comes back to a pod in which something waits: until then a container that crashed shows how it ended, and
+/// not yet that it waits.
+const NEXT_LOOK_MILLIS: u64 = 10_000;
+/// The same after a first crash, when the news of its two ends come one after the other.
+const FIRST_LOOK_MILLIS: u64 = 1_000;
 
 /// What a container is in its pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +95,10 @@ pub(crate) enum State {
     CrashLoop {
         /// Its end.
         exit: Terminated,
+        /// Whether people have been told that we wait (`CrashLoopBackOff`).
+        told: bool,
+        /// When they are told.
+        tell: Time,
         /// When it is started again.
         until: Time,
     },
@@ -157,6 +166,8 @@ pub(crate) struct ContainerWorker {
     pub image_id: Arc<str>,
     /// `runtime://id` once it was started.
     pub container_id: String,
+    /// It is stopped in order to be started again: one thing for who looks from outside, since a kubelet does both in one go.
+    replacing: bool,
     crash: BackOff,
     pull: BackOff,
 }
@@ -178,6 +189,7 @@ impl ContainerWorker {
             last: None,
             image_id: "".into(),
             container_id: String::new(),
+            replacing: false,
             crash: BackOff::default(),
             pull: BackOff::default(),
         }
@@ -211,6 +223,11 @@ impl ContainerWorker {
     /// Whether its current run has had a process.
     pub fn has_begun(&self) -> bool {
         matches!(self.state, State::Running(_) | State::Ended(_) | State::CrashLoop { .. })
+    }
+
+    /// Whether it is between an end that the kubelet brought about and its next start.
+    pub fn is_being_replaced(&self) -> bool {
+        self.replacing && !matches!(self.state, State::CrashLoop { .. })
     }
 
     /// Whether its image is on its way.
@@ -262,11 +279,14 @@ impl ContainerWorker {
                 let exit = exit.clone();
                 self.restart(exit, around, cx);
             }
-            State::CrashLoop { exit, until } if cx.now >= *until => {
+            State::CrashLoop { exit, until, .. } if cx.now >= *until => {
                 let exit = exit.clone();
                 self.restart(exit, around, cx);
             }
             _ => {}
+        }
+        if let State::CrashLoop { told, tell, .. } = &mut self.state {
+            *told = *told || cx.now >= *tell;
         }
     }
 
@@ -279,7 +299,9 @@ impl ContainerWorker {
                 let message = format!("Back-off restarting failed container {} in pod {}", self.name, full_name(pod));
                 cx.event(pod, self.field_path(), true, "BackOff", message);
             }
-            self.state = State::CrashLoop { exit, until };
+            let first = self.crash.millis() <= bounds.base_millis;
+            let tell = failed.plus_millis(if first { FIRST_LOOK_MILLIS } else { NEXT_LOOK_MILLIS });
+            self.state = State::CrashLoop { exit, told: false, tell, until };
             return;
         }
         self.crash.next(failed, cx.now, bounds);
@@ -361,6 +383,7 @@ impl ContainerWorker {
 
     fn pull_failed(&mut self, around: &Surroundings<'_>, cx: &mut Context<'_>, reason: &'static str, message: String) {
         let bounds = bounds(cx);
+        self.replacing = false;
         self.pull.next(cx.now, cx.now, bounds);
         cx.event(around.pod, self.field_path(), true, "Failed", format!("Error: {reason}"));
         let until = cx.now.plus_millis(self.pull.millis());
@@ -403,6 +426,7 @@ impl ContainerWorker {
 
     fn refuse(&mut self, around: &Surroundings<'_>, cx: &mut Context<'_>, reason: &'static str, message: String) {
         cx.event(around.pod, self.field_path(), true, "Failed", format!("Error: {message}"));
+        self.replacing = false;
         self.state = State::Refused { reason, message, until: cx.now.plus_secs(CONFIG_RETRY_SECONDS) };
     }
 
@@ -419,7 +443,7 @@ impl ContainerWorker {
                 read_only: mount.read_only,
                 sub_path: match mount.sub_path_expr.as_str() {
                     "" => mount.sub_path.clone(),
-                    expression => expand_strictly(expression, lookup).map_err(Unresolved::Missing)?,
+                    expression => expand_strictly(expression, lookup).and_then(inside).map_err(Unresolved::Missing)?,
                 },
             });
         }
@@ -467,6 +491,7 @@ impl ContainerWorker {
                 };
                 let (since, image) = (started.at, spec.image.clone());
                 self.state = State::Running(Box::new(Running { since, image, activity, probes: Probes::new(spec, since) }));
+                self.replacing = false;
             }
             Err(error) => match error.reason {
                 StartFailure::Config => self.refuse(around, cx, "CreateContainerConfigError", error.message),
@@ -554,6 +579,13 @@ impl ContainerWorker {
         }
     }
 
+    /// Stops the container so that it is started anew.
+    fn replace(&mut self, around: &Surroundings<'_>, cx: &mut Context<'_>, grace_seconds: Option<i64>, message: String) {
+        let grace = grace_seconds.or(around.pod.spec.termination_grace_period_seconds).unwrap_or(30);
+        self.replacing = true;
+        self.stop(around, cx, u64::try_from(grace).unwrap_or(0), Some(message));
+    }
+
     /// Takes the answer to a hook.
     pub fn hook_done(&mut self, around: &Surroundings<'_>, cx: &mut Context<'_>, hook: Hook, result: &Result<(), String>) {
         let (id, path) = (self.id(around.pod), self.field_path());
@@ -563,8 +595,7 @@ impl ContainerWorker {
             (Hook::PostStart, Activity::PostStart, Ok(())) => running.activity = Activity::Up,
             (Hook::PostStart, Activity::PostStart, Err(why)) => {
                 cx.event(around.pod, path, true, "FailedPostStartHook", format!("PostStartHook failed: {why}"));
-                let grace = u64::try_from(around.pod.spec.termination_grace_period_seconds.unwrap_or(30)).unwrap_or(0);
-                self.stop(around, cx, grace, Some("FailedPostStartHook".to_owned()));
+                self.replace(around, cx, None, "FailedPostStartHook".to_owned());
             }
             (Hook::PreStop, Activity::PreStop { deadline }, result) => {
                 let deadline = (*deadline).max(cx.now.plus_secs(MINIMUM_GRACE_SECONDS));
@@ -602,9 +633,8 @@ impl ContainerWorker {
         }
         if running.probes.result(spec, kind, result, cx.now) == Verdict::Restart {
             let of_probe = probe_of(spec, kind).and_then(|p| p.termination_grace_period_seconds);
-            let grace = of_probe.or(around.pod.spec.termination_grace_period_seconds).unwrap_or(30);
             let message = format!("Container {} failed {} probe, will be restarted", self.name, kind_name(kind).to_lowercase());
-            self.stop(around, cx, u64::try_from(grace).unwrap_or(0), Some(message));
+            self.replace(around, cx, of_probe, message);
         }
     }
 
@@ -619,9 +649,8 @@ impl ContainerWorker {
                 running.activity = Activity::Killed;
             }
             Activity::Up if running.image != spec.image => {
-                let grace = u64::try_from(around.pod.spec.termination_grace_period_seconds.unwrap_or(30)).unwrap_or(0);
                 let message = format!("Container {} definition changed, will be restarted", self.name);
-                self.stop(around, cx, grace, Some(message));
+                self.replace(around, cx, None, message);
             }
             Activity::Up => {
                 for probe in running.probes.due(spec, cx.now) {
@@ -642,6 +671,7 @@ impl ContainerWorker {
             State::PullFailed { backing_off: false, failed, until, reason, .. } if *reason == "ErrImagePull" => {
                 Some((*until).min(failed.plus_secs(1)))
             }
+            State::CrashLoop { told: false, tell, until, .. } => Some((*tell).min(*until)),
             State::PullFailed { until, .. } | State::Refused { until, .. } | State::CrashLoop { until, .. } => Some(*until),
             State::Running(running) => match running.activity {
                 Activity::Up => running.probes.next_wake(),
@@ -654,6 +684,17 @@ impl ContainerWorker {
     /// How long it waits in its crash loop, for messages.
     pub fn crash_wait(&self) -> String {
         go_duration(self.crash.millis())
+    }
+}
+
+/// A path that stays inside its volume. What stands in the spec itself has been checked by the API.
+fn inside(path: String) -> Result<String, String> {
+    match path.as_str() {
+        absolute if absolute.starts_with('/') => Err(format!("error SubPath `{path}` must not be an absolute path")),
+        steps if steps.split('/').any(|step| step == "..") => {
+            Err(format!("unable to provision SubPath `{path}`: must not contain '..'"))
+        }
+        _ => Ok(path),
     }
 }
 

@@ -280,7 +280,7 @@ fn states<'a>(facts: &Facts<'_>, container: &'a ContainerWorker) -> (Value, Opti
         }
         State::Running(running) if running.activity == Activity::PostStart => (not_yet(), last),
         State::Running(running) => (json!({"running": {"startedAt": running.since.rfc3339()}}), last),
-        State::Ended(exit) => (terminated_json(exit), last),
+        State::Ended(exit) | State::CrashLoop { exit, told: false, .. } => (terminated_json(exit), last),
         State::CrashLoop { exit, .. } => {
             let message = format!(
                 "back-off {} restarting failed container={} pod={}",

@@ -498,7 +498,10 @@ impl Worker {
             self.contradicted = None;
             self.sent = Value::Null;
         }
-        if !self.orphaned && !self.settled && self.resend.is_none() {
+        // A kubelet says how a pod is before it acts on it, and acts in one go: who looks sees a container that is replaced as it
+        // was, and then as it is.
+        let replacing = matches!(self.stage, Stage::Active) && self.containers.iter().any(ContainerWorker::is_being_replaced);
+        if !self.orphaned && !self.settled && !replacing && self.resend.is_none() {
             let status = self.status(cx);
             if status != self.sent {
                 let patch = json!({"metadata": {"uid": &*self.pod.uid}, "status": status.clone()});

@@ -170,10 +170,54 @@ fn crashes_back_off_and_old_runs_are_cleared_away() {
     assert!(node.exited("c", 0, 1).contains(&"start c#1".to_owned()), "the first restart is immediate");
     node.started("c", 1);
     assert_eq!(node.exited("c", 1, 1), ["event BackOff", "status Running"]);
-    assert_eq!(node.status()["containerStatuses"][0]["state"]["waiting"]["reason"], "CrashLoopBackOff");
-    assert_eq!(node.after(9), Vec::<String>::new());
+    let state = |node: &Node| node.status()["containerStatuses"][0]["state"].clone();
+    assert_eq!(state(&node)["terminated"]["reason"], "Error", "first it shows how it ended");
+    assert_eq!(node.after(1), ["status Running"]);
+    assert_eq!(state(&node)["waiting"]["reason"], "CrashLoopBackOff");
+    assert_eq!(node.after(8), Vec::<String>::new());
     assert_eq!(node.after(1), ["remove c#0", "event Pulled", "start c#2", "status Running"]);
     assert_eq!(node.exited("c", 0, 0), Vec::<String>::new(), "news of an old run says nothing");
+    // The next time, the kubelet comes back to it after ten seconds.
+    node.started("c", 2);
+    node.exited("c", 2, 1);
+    assert_eq!(node.after(9), Vec::<String>::new());
+    assert_eq!(state(&node)["terminated"]["reason"], "Error");
+    assert_eq!(node.after(1), ["status Running"]);
+    assert_eq!(state(&node)["waiting"]["reason"], "CrashLoopBackOff");
+    assert_eq!(node.after(10), ["remove c#1", "event Pulled", "start c#3", "status Running"]);
+}
+
+/// A kubelet stops and starts in one go, and says nothing in between.
+#[test]
+fn a_container_whose_image_changes_is_replaced_at_once_for_who_looks() {
+    let mut node = Node::new();
+    node.tell(Input::Image("new".into(), ImageInfo { id: "new@sha256:1".into(), size: 1 }));
+    node.run(&one(json!({})));
+    node.started("c", 0);
+    let changed = Arc::new(Pod::of(&one(json!({"image": "new"}))).expect("a pod"));
+    assert_eq!(node.tell(Input::Pod(changed)), ["event Killing", "SIGTERM c"]);
+    assert_eq!(node.exited("c", 0, 143), ["event Pulled", "start c#1"]);
+    assert_eq!(node.started("c", 1), ["event Created", "event Started", "status Running"]);
+    let status = node.status()["containerStatuses"][0].clone();
+    assert_eq!((&status["ready"], &status["restartCount"], &status["image"]), (&json!(true), &json!(1), &json!("new")));
+}
+
+#[test]
+fn paths_from_expressions_stay_in_their_volume() {
+    for (value, why) in [
+        ("/tmp", "error SubPath `/tmp` must not be an absolute path"),
+        ("a/../..", "unable to provision SubPath `a/../..`: must not contain '..'"),
+        ("a..b", ""),
+    ] {
+        let mut node = Node::new();
+        node.run(&one(json!({
+            "env": [{"name": "P", "value": value}],
+            "volumeMounts": [{"name": "v", "mountPath": "/v", "subPathExpr": "$(P)"}],
+        })));
+        let waiting = node.status()["containerStatuses"][0]["state"]["waiting"].clone();
+        assert_eq!(waiting["message"].as_str().unwrap_or(""), why, "{value}");
+        assert_eq!(waiting["reason"] == "CreateContainerConfigError", !why.is_empty(), "{value}");
+    }
 }
 
 #[test]
