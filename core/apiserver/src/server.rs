@@ -1,7 +1,7 @@
 //! The API server's state, and its doors: [`ApiServer::handle`] for requests from outside, [`ApiServer::client`] for the
 //! parts of the control plane.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use object::{ApiError, GroupResource, GroupVersionKind, GroupVersionResource, ObjectMeta, Result, Rng, Time, Value};
@@ -147,12 +147,13 @@ pub struct ApiServer {
     pub(crate) signer: Signer,
     /// The time of the last call from outside.
     pub(crate) now: Time,
-    /// When the past was cut off last, and what the revision was then.
-    compaction: (Time, u64),
+    /// What the revision was, and when, once a minute: behind the oldest of them the past is cut off.
+    marks: VecDeque<(Time, u64)>,
 }
 
-/// So often the past is cut off, at what was the present the last time (kube-apiserver's `--etcd-compaction-interval`).
-const COMPACTION_SECONDS: u64 = 300;
+/// For so long what was can still be read (kube-apiserver's `--etcd-compaction-interval`).
+const PAST_SECONDS: u64 = 300;
+const MARK_SECONDS: u64 = 60;
 
 impl ApiServer {
     /// A server with an empty store. [`ApiServer::start`] fills in what every cluster has.
@@ -185,7 +186,7 @@ impl ApiServer {
             unclaimed: Vec::new(),
             signer,
             now: Time::default(),
-            compaction: (Time::default(), 0),
+            marks: VecDeque::new(),
             settings,
         }
     }
@@ -233,7 +234,6 @@ impl ApiServer {
         // What nothing serves any more stays in the journal, out of sight.
         self.unclaimed.clear();
         self.store.restored(revision);
-        self.compaction = (now, self.store.revision());
         self.watches.start(self.store.revision());
         allocation::restored(self);
         crate::strategy::bootstrap::run(self, now);
@@ -298,12 +298,14 @@ impl ApiServer {
         progress.and(turns).and(deadlines).and(aggregation::run(self, now))
     }
 
-    /// Lists go on where they began for five to ten minutes. Watches may begin as far back as history reaches.
+    /// Lists go on where they began for five to six minutes; etcd's compaction allows ten, and clients wait no longer for it to
+    /// come. Watches may begin as far back as history reaches.
     fn compact(&mut self) {
-        let (last, revision) = self.compaction;
-        if self.now >= last.plus_secs(COMPACTION_SECONDS) {
+        if self.marks.back().is_none_or(|(then, _)| self.now >= then.plus_secs(MARK_SECONDS)) {
+            self.marks.push_back((self.now, self.store.revision()));
+        }
+        while let Some((_, revision)) = self.marks.pop_front_if(|(then, _)| self.now >= then.plus_secs(PAST_SECONDS)) {
             self.store.forget(revision);
-            self.compaction = (self.now, self.store.revision());
         }
     }
 
