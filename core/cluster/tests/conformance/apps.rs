@@ -499,6 +499,109 @@ fn a_pod_failure_policy_fails_a_job_early() {
     assert_eq!(condition_field(&world.get(&format!("{BATCH}/jobs/early")), "Failed", "reason"), "PodFailurePolicy");
 }
 
+/// A task that fails when it is run for the first time where it is, as the suite writes it.
+const FAIL_ONCE: &str = "\n if [[ -r /data/foo ]]\n then\n exit 0\n else\n touch /data/foo\n exit 1\n fi\n";
+const FAIL_ODD: &str = "\n if [ $(expr ${JOB_COMPLETION_INDEX} % 2) -ne 0 ]; then\n exit 1\n else\n exit 0\n fi\n";
+
+fn scripted(name: &str, spec: Value, restart: &str, script: &str, volume: Value) -> Value {
+    let mut job = job(name, spec);
+    job["spec"]["template"]["spec"] = json!({
+        "restartPolicy": restart,
+        "volumes": [volume],
+        "containers": [{
+            "name": "c", "image": "busybox", "command": ["/bin/sh", "-c"], "args": [script],
+            "volumeMounts": [{"mountPath": "/data", "name": "data"}],
+        }],
+    });
+    job
+}
+
+/// Job should run a job to completion when tasks sometimes fail and are locally restarted; ... execute all indexes despite some
+/// failing when using backoffLimitPerIndex; ... terminate job execution when the number of failed indexes exceeds maxFailedIndexes;
+/// ... mark indexes as failed when the FailIndex action is matched in podFailurePolicy; ... with successPolicy ...
+#[test]
+fn jobs_of_failing_tasks_end_as_their_rules_say() {
+    let of_index = |more: Value| {
+        let mut spec = json!({"parallelism": 2, "completions": 4, "completionMode": "Indexed"});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    };
+    let fail_index = json!({"rules": [{"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [1]}}]});
+    for (name, spec, restart, script, ends, completed, failed) in [
+        ("local", json!({"parallelism": 2, "completions": 4}), "OnFailure", FAIL_ONCE, "Complete CompletionsReached", "", ""),
+        ("per-index", of_index(json!({"backoffLimitPerIndex": 1})), "Never", FAIL_ODD, "Failed FailedIndexes", "0,2", "1,3"),
+        (
+            "too-many",
+            of_index(json!({"parallelism": 1, "backoffLimitPerIndex": 0, "maxFailedIndexes": 0})),
+            "Never",
+            "exit 1",
+            "Failed MaxFailedIndexesExceeded",
+            "",
+            "0",
+        ),
+        (
+            "fail-index",
+            of_index(json!({"backoffLimitPerIndex": 1, "podFailurePolicy": fail_index})),
+            "Never",
+            FAIL_ODD,
+            "Failed FailedIndexes",
+            "0,2",
+            "1,3",
+        ),
+        (
+            "indexes",
+            of_index(json!({"successPolicy": {"rules": [{"succeededIndexes": "0"}]}})),
+            "Never",
+            FAIL_ODD,
+            "Complete SuccessPolicy",
+            "0",
+            "",
+        ),
+        (
+            "count",
+            of_index(json!({"successPolicy": {"rules": [{"succeededCount": 1}]}})),
+            "Never",
+            FAIL_ODD,
+            "Complete SuccessPolicy",
+            "0",
+            "",
+        ),
+    ] {
+        let mut world = World::start();
+        world.create(&format!("{BATCH}/jobs"), &scripted(name, spec, restart, script, json!({"name": "data", "emptyDir": {}})));
+        let path = format!("{BATCH}/jobs/{name}");
+        let (kind, reason) = ends.split_once(' ').unwrap();
+        world.wait(name, |w| condition(&w.get(&path), kind) == "True");
+        let done = world.get(&path);
+        assert_eq!(condition_field(&done, kind, "reason"), reason, "{name}");
+        assert_eq!(str_at(&done, &["status", "completedIndexes"]), completed, "{name}");
+        assert_eq!(str_at(&done, &["status", "failedIndexes"]), failed, "{name}");
+        assert_eq!((&done["status"]["ready"], &done["status"]["terminating"]), (&json!(0), &json!(0)), "{name}");
+    }
+}
+
+/// Job should allow to use a pod failure policy to ignore failure matching on DisruptionTarget condition
+#[test]
+fn evicted_pods_of_a_job_find_what_they_left_on_their_node() {
+    let mut world = World::start();
+    let ignore = json!({"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]});
+    let spec =
+        json!({"parallelism": 3, "completions": 3, "completionMode": "Indexed", "backoffLimit": 2, "podFailurePolicy": ignore});
+    let script = "if [[ -r /data/foo-$JOB_COMPLETION_INDEX ]]\n then\n exit 0\n fi\n touch /data/foo-$JOB_COMPLETION_INDEX\n sleep 1000000";
+    let volume = json!({"name": "data", "hostPath": {"path": "/tmp/job-e2e", "type": "DirectoryOrCreate"}});
+    let mut job = scripted("evicted", spec, "Never", script, volume);
+    job["spec"]["template"]["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "sim-0002"});
+    world.create(&format!("{BATCH}/jobs"), &job);
+    world.wait("three run", |w| number(&w.get(&format!("{BATCH}/jobs/evicted")), &["status", "ready"]) == 3);
+    for pod in world.pods("job-name=evicted") {
+        let name = name_of(&pod);
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+        world.must("POST", &format!("{CORE}/pods/{name}/eviction"), &eviction);
+    }
+    world.wait("complete", |w| condition(&w.get(&format!("{BATCH}/jobs/evicted")), "Complete") == "True");
+    assert_eq!(world.get(&format!("{BATCH}/jobs/evicted"))["status"]["completedIndexes"], "0-2");
+}
+
 /// Job should manage the lifecycle of a job
 #[test]
 fn a_suspended_job_waits_and_goes_on() {

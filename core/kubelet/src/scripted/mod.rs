@@ -9,7 +9,7 @@
 //!    start to running), `wasmkube.dev/ready-after` (probes fail before), `wasmkube.dev/fail-probes` (a list of `startup`,
 //!    `liveness`, `readiness`), `wasmkube.dev/ignore-sigterm` (`true`: only SIGKILL ends it), `wasmkube.dev/log` (what it prints).
 //! 2. Its command, as far as it is simple shell: `sleep`, `echo`, `exit`, `true`, `false`, `touch`, `rm`, `cat`, joined by `;` or `&&`
-//!    (see [`script`]).
+//!    (see [`script`]), with variables and `if` (see [`shell`]). Files in `emptyDir` and `hostPath` volumes are there for the next run.
 //! 3. Its image: those that are shells or say hello end at once, everything else is a server that runs until it is stopped.
 //!
 //! Any image can be had, except where its registry ends in `.invalid` or begins with `invalid.`, and where its name says that
@@ -19,6 +19,7 @@
 
 mod images;
 mod script;
+mod shell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,6 +32,10 @@ use crate::io::{
 };
 use crate::pod::{Pod, PodUid};
 use script::Plan;
+use shell::Scene;
+
+/// So many files in volumes are remembered on a node.
+const MAX_KEPT_FILES: usize = 10_000;
 
 /// How fast things happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +63,8 @@ pub struct ScriptedRuntime {
     network: [u8; 3],
     addresses: BTreeMap<PodUid, u8>,
     containers: BTreeMap<ContainerId, Scripted>,
+    /// Files in volumes, by their place on the node.
+    kept: BTreeMap<String, KeptFile>,
     /// What will have happened by when; the number keeps the order of equal times.
     agenda: BTreeMap<(Time, u64), Input>,
     sequence: u64,
@@ -78,6 +85,15 @@ struct Scripted {
     own_end: Option<(Time, u64)>,
 }
 
+/// A file in a volume.
+#[derive(Debug)]
+struct KeptFile {
+    /// Who makes or removes it, and when.
+    by: ContainerId,
+    at: Time,
+    made: bool,
+}
+
 /// What annotations say.
 #[derive(Clone, Debug, Default)]
 struct Behaviour {
@@ -95,6 +111,7 @@ impl ScriptedRuntime {
             network,
             addresses: BTreeMap::new(),
             containers: BTreeMap::new(),
+            kept: BTreeMap::new(),
             agenda: BTreeMap::new(),
             sequence: 0,
         }
@@ -109,6 +126,8 @@ impl ScriptedRuntime {
             }
             Output::RemoveSandbox(uid) => {
                 self.addresses.remove(&uid);
+                let own = pod_directory(&uid);
+                self.kept.retain(|place, _| !place.starts_with(&own));
                 self.containers.retain(|id, _| id.pod != uid);
             }
             // Nothing reads the files of a container without a process.
@@ -141,6 +160,8 @@ impl ScriptedRuntime {
             {
                 container.ended = Some((exit.at, exit.code));
                 container.own_end = None;
+                // What it would have done later does not happen.
+                self.kept.retain(|_, file| file.by != *id || file.at <= exit.at);
             }
         }
         due.into_values().collect()
@@ -224,7 +245,18 @@ impl ScriptedRuntime {
         let notes = Notes { pod: &start.pod, container: &start.id.name };
         let began = now.plus_millis(notes.millis("start-latency").unwrap_or(self.speed.start_millis));
         let runtime_id: String = (0..4).map(|_| format!("{:016x}", self.rng.next_u64())).collect();
-        let mut plan = script::plan(&start.command, &start.args, &start.image);
+        let kept = |file: &str| {
+            let found = place(&start, file).and_then(|place| self.kept.get(&place));
+            found.is_some_and(|file| file.made && file.at <= began)
+        };
+        let mut plan = script::plan(&start.command, &start.args, &start.image, Scene { env: &start.env, kept: &kept });
+        for (after, file, made) in &plan.files {
+            if let Some(place) = place(&start, file)
+                && self.kept.len() < MAX_KEPT_FILES
+            {
+                self.kept.insert(place, KeptFile { by: start.id.clone(), at: began.plus_millis(*after), made: *made });
+            }
+        }
         let mut oom = false;
         if let Some(code) = notes.get("exit-code").and_then(|text| text.parse().ok()) {
             plan.end = Some((notes.millis("run-for").unwrap_or(0), code));
@@ -293,7 +325,7 @@ impl ScriptedRuntime {
         let (at, result) = match handler {
             Check::Sleep { seconds } => (now.plus_secs(*seconds), Ok(())),
             Check::Exec(command) => {
-                let plan = script::plan(command, &[], "sh");
+                let plan = script::plan(command, &[], "sh", Scene::EMPTY);
                 let (after, code) = plan.end.unwrap_or((0, 0));
                 let result = if code == 0 { Ok(()) } else { Err(format!("command '{}' exited with {code}", command.join(" "))) };
                 (now.plus_millis(after), result)
@@ -329,6 +361,24 @@ impl ScriptedRuntime {
         };
         self.later(now, Input::Probed(id, probe, result));
     }
+}
+
+/// Where a file is on the node, if it is in a volume that outlives the container.
+fn place(start: &StartContainer, file: &str) -> Option<String> {
+    let inside = |path: &str| file.strip_prefix(path.trim_end_matches('/'))?.strip_prefix('/');
+    let (mount, rest) = start.mounts.iter().filter_map(|m| Some((m, inside(&m.path)?))).min_by_key(|(_, rest)| rest.len())?;
+    let volume = start.pod.spec.volumes.iter().find(|v| v.name == mount.volume)?;
+    let directory = match (&volume.host_path, &volume.empty_dir) {
+        (Some(host), _) => host.path.clone(),
+        (None, Some(_)) => pod_directory(&start.pod.uid) + &volume.name,
+        (None, None) => return None,
+    };
+    Some(format!("{directory}/{}/{rest}", mount.sub_path))
+}
+
+/// Where a pod's own volumes are.
+fn pod_directory(uid: &str) -> String {
+    format!("pods/{uid}/")
 }
 
 /// The annotations that speak to this runtime.

@@ -1,13 +1,15 @@
 //! Commands as far as a runtime without processes can follow them: a timeline of what is printed, which files come and go,
 //! and when and how it ends.
 
+use super::shell::{self, Branches, Scene};
+
 /// What a container will do, in milliseconds from its start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Plan {
     /// Lines and when they are printed.
     pub prints: Vec<(u64, String)>,
     /// Files and when they are made (`true`) or removed.
-    files: Vec<(u64, String, bool)>,
+    pub files: Vec<(u64, String, bool)>,
     /// When and with which code it ends; `None`: when it is stopped.
     pub end: Option<(u64, i32)>,
     /// It is no script but some server.
@@ -20,7 +22,7 @@ const MAX_COMMANDS: usize = 1_000;
 const SHELLS: [&str; 8] = ["busybox", "alpine", "ubuntu", "debian", "bash", "sh", "python", "node"];
 
 /// What a container with this command and image does.
-pub(super) fn plan(command: &[String], args: &[String], image: &str) -> Plan {
+pub(super) fn plan(command: &[String], args: &[String], image: &str, scene: Scene<'_>) -> Plan {
     let base = image.split('@').next().unwrap_or("").rsplit('/').next().unwrap_or("").split(':').next().unwrap_or("");
     let mut words: Vec<&str> = command.iter().chain(args).map(String::as_str).collect();
     if command.is_empty() && !SHELLS.contains(&base) {
@@ -37,8 +39,12 @@ pub(super) fn plan(command: &[String], args: &[String], image: &str) -> Plan {
     }
     let is_shell = matches!(program(words[0]), "sh" | "bash" | "ash");
     match words.iter().position(|w| w.starts_with('-') && w.ends_with('c')) {
-        Some(flag) if is_shell => script(words.get(flag + 1).copied().unwrap_or("")),
-        _ => commands(&[words]).unwrap_or_else(|| server(image)),
+        Some(flag) if is_shell => script(words.get(flag + 1).copied().unwrap_or(""), scene),
+        _ => {
+            let mut plan = Follower::new(scene);
+            let known = plan.run(&words.into_iter().map(str::to_owned).collect::<Vec<_>>());
+            plan.end(known).unwrap_or_else(|| server(image))
+        }
     }
 }
 
@@ -48,49 +54,98 @@ fn server(image: &str) -> Plan {
 }
 
 /// A shell script: what cannot be followed runs until it is stopped.
-fn script(text: &str) -> Plan {
+fn script(text: &str, scene: Scene<'_>) -> Plan {
     let text = text.replace("&&", ";").replace('\n', ";");
-    let commands_of: Vec<Vec<&str>> =
-        text.split(';').map(|part| part.split_whitespace().collect::<Vec<_>>()).filter(|words| !words.is_empty()).collect();
-    commands(&commands_of).unwrap_or_else(|| server("sh"))
+    let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
+    let mut follower = Follower::new(scene);
+    let mut branches = Branches::default();
+    let mut known = Some(true);
+    for part in parts.take(MAX_COMMANDS) {
+        let holds = |text: &str| shell::holds(&shell::words(text, scene.env)?, |file| follower.has(file));
+        known = branches.enter(part, holds).and_then(|command| {
+            if command.is_empty() || !branches.run() {
+                return Some(true);
+            }
+            let mut words = shell::words(command, scene.env)?;
+            if let Some(file) = shell::redirect(&mut words) {
+                follower.plan.files.push((follower.clock, file, true));
+                follower.quiet = true;
+            }
+            let known = follower.run(&words);
+            follower.quiet = false;
+            known
+        });
+        if known != Some(true) {
+            break;
+        }
+    }
+    follower.end(known).unwrap_or_else(|| server("sh"))
 }
 
 fn program(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
 }
 
-/// Follows the commands one after another; `None` if the very first is unknown.
-fn commands(list: &[Vec<&str>]) -> Option<Plan> {
-    let mut plan = Plan::default();
-    let mut clock = 0u64;
-    let mut code = 0;
-    for (i, words) in list.iter().take(MAX_COMMANDS).enumerate() {
-        let rest = words.get(1..).unwrap_or(&[]);
-        let text = || rest.join(" ").trim_matches(['"', '\'']).to_owned();
-        let files = || rest.iter().filter(|w| !w.starts_with('-')).map(|w| (*w).to_owned());
-        code = 0;
-        match program(words.first().copied().unwrap_or("")) {
-            "sleep" => match rest.first().and_then(|amount| duration(amount)) {
-                Some(millis) => clock = clock.saturating_add(millis),
-                None => return Some(plan),
-            },
-            "echo" => plan.prints.push((clock, text())),
-            "true" | ":" | "cd" | "set" | "export" | "mkdir" | "trap" => {}
-            "false" => code = 1,
-            "exit" => {
-                plan.end = Some((clock, rest.first().and_then(|c| c.parse().ok()).unwrap_or(0)));
-                return Some(plan);
-            }
-            "touch" => plan.files.extend(files().map(|file| (clock, file, true))),
-            "rm" => plan.files.extend(files().map(|file| (clock, file, false))),
-            "cat" => code = i32::from(!files().all(|file| plan.has(&file, clock))),
-            _ if i == 0 => return None,
-            // What comes now is unknown; what came before has happened.
-            _ => return Some(plan),
-        }
+/// Follows commands one after another.
+struct Follower<'a> {
+    scene: Scene<'a>,
+    plan: Plan,
+    clock: u64,
+    code: i32,
+    /// Something was done already.
+    begun: bool,
+    /// What is printed now goes into a file.
+    quiet: bool,
+}
+
+impl<'a> Follower<'a> {
+    fn new(scene: Scene<'a>) -> Self {
+        Follower { scene, plan: Plan::default(), clock: 0, code: 0, begun: false, quiet: false }
     }
-    plan.end = Some((clock, code));
-    Some(plan)
+
+    fn has(&self, file: &str) -> bool {
+        self.plan.made(file, self.clock).unwrap_or_else(|| (self.scene.kept)(file))
+    }
+
+    /// Runs a command; `None` if it is unknown, `Some(false)` if nothing comes after it.
+    fn run(&mut self, words: &[String]) -> Option<bool> {
+        let rest = words.get(1..).unwrap_or(&[]);
+        let files = || rest.iter().filter(|w| !w.starts_with('-'));
+        self.code = 0;
+        match program(words.first().map_or("", String::as_str)) {
+            "sleep" => match rest.first().and_then(|amount| duration(amount)) {
+                Some(millis) => self.clock = self.clock.saturating_add(millis),
+                None => {
+                    self.begun = true;
+                    return None;
+                }
+            },
+            "echo" if self.quiet => {}
+            "echo" => self.plan.prints.push((self.clock, rest.join(" ").trim_matches(['"', '\'']).to_owned())),
+            "true" | ":" | "cd" | "set" | "export" | "mkdir" | "trap" => {}
+            "false" => self.code = 1,
+            "exit" => {
+                self.code = rest.first().and_then(|c| c.parse().ok()).unwrap_or(0);
+                return Some(false);
+            }
+            "touch" => self.plan.files.extend(files().map(|file| (self.clock, file.clone(), true))),
+            "rm" => self.plan.files.extend(files().map(|file| (self.clock, file.clone(), false))),
+            "cat" => self.code = i32::from(!files().all(|file| self.has(file))),
+            _ => return None,
+        }
+        self.begun = true;
+        Some(true)
+    }
+
+    /// What came of it. What comes after an unknown command is unknown, what came before has happened; `None` if there was nothing.
+    fn end(mut self, known: Option<bool>) -> Option<Plan> {
+        match known {
+            Some(_) => self.plan.end = Some((self.clock, self.code)),
+            None if !self.begun => return None,
+            None => {}
+        }
+        Some(self.plan)
+    }
 }
 
 impl Plan {
@@ -100,15 +155,16 @@ impl Plan {
         timed.filter(|(at, _)| *at <= until).collect()
     }
 
-    fn has(&self, file: &str, at: u64) -> bool {
-        self.files.iter().rev().find(|(when, name, _)| *when <= at && name == file).is_some_and(|(.., made)| *made)
+    /// Whether it has made or removed a file by then; `None` if neither.
+    fn made(&self, file: &str, at: u64) -> Option<bool> {
+        self.files.iter().rev().find(|(when, name, _)| *when <= at && name == file).map(|(.., made)| *made)
     }
 
     /// Whether this command, run inside at this moment, succeeds.
     pub fn test(&self, command: &[String], at: u64) -> Result<(), String> {
         let words: Vec<&str> = command.iter().map(String::as_str).collect();
         match words.as_slice() {
-            ["cat", file] | ["test", "-f", file] | ["ls", file] if !self.has(file, at) => {
+            ["cat", file] | ["test", "-f", file] | ["ls", file] if self.made(file, at) != Some(true) => {
                 Err(format!("{}: can't open '{file}': No such file or directory", words[0]))
             }
             ["false"] => Err(String::new()),
@@ -147,7 +203,7 @@ mod tests {
     use super::*;
 
     fn of(command: &[&str], image: &str) -> Plan {
-        plan(&command.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>(), &[], image)
+        plan(&command.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>(), &[], image, Scene::EMPTY)
     }
 
     #[test]
@@ -172,6 +228,36 @@ mod tests {
         let probe = ["cat".to_owned(), "/tmp/healthy".to_owned()];
         assert_eq!(plan.test(&probe, 5_000), Ok(()));
         assert!(plan.test(&probe, 31_000).is_err());
+    }
+
+    #[test]
+    fn output_goes_into_files() {
+        let plan = of(&["sh", "-c", "echo ok >/tmp/health; echo no > /dev/null 2>&1; echo yes; sleep 600"], "busybox");
+        assert_eq!(plan.test(&["cat".to_owned(), "/tmp/health".to_owned()], 0), Ok(()));
+        assert_eq!(plan.prints, [(0, "yes".to_owned())]);
+    }
+
+    #[test]
+    fn scripts_choose() {
+        let odd = "if [ $(expr ${I} % 2) -ne 0 ]; then\n exit 1\n else\n exit 0\n fi";
+        let once =
+            "if [[ -r /data/foo ]]\n then\n exit 0\n elif [[ $I -eq 0 ]]\n then touch /data/foo; sleep 9\n else\n exit 1\n fi";
+        for (name, script, index, kept, end) in [
+            ("odd", odd, "3", false, Some((0, 1))),
+            ("even", odd, "2", false, Some((0, 0))),
+            ("the file is there", once, "1", true, Some((0, 0))),
+            ("the first makes it", once, "0", false, Some((9_000, 0))),
+            ("the others fail", once, "1", false, Some((0, 1))),
+            ("nested", "if false; then if true; then exit 1; fi; else exit 2; fi", "", false, Some((0, 2))),
+            ("after it", "if true; then touch /a; fi; if [ -f /a ]; then exit 4; fi", "", false, Some((0, 4))),
+            ("an unknown condition", "if grep x y; then exit 1; fi", "", false, None),
+            ("an unknown command in a branch not taken", "if false; then serve; fi; exit 5", "", false, Some((0, 5))),
+        ] {
+            let env = [("I".to_owned(), index.to_owned())];
+            let command = ["sh", "-c", script].map(str::to_owned);
+            let plan = plan(&command, &[], "busybox", Scene { env: &env, kept: &|file| kept && file == "/data/foo" });
+            assert_eq!(plan.end, end, "{name}");
+        }
     }
 
     #[test]
