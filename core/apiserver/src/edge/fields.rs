@@ -37,7 +37,11 @@ fn field_text(object: &Value, field: &str) -> String {
         // What the selector calls them, and where events and jobs keep them.
         "status.successful" => "status.succeeded",
         "reportingComponent" | "reportingController" => "reportingComponent",
-        "source" => "source.component",
+        // Newer events say who reports them, older ones who made them.
+        "source" => {
+            let made = leaf(object, "source.component").filter(|text| !text.is_empty());
+            return made.unwrap_or_else(|| field_text(object, "reportingComponent"));
+        }
         other => match other.strip_prefix("regarding.") {
             Some(rest) => return field_text(object, &format!("involvedObject.{rest}")),
             None => other,

@@ -88,6 +88,32 @@ fn selectors_choose() {
     assert_eq!(server.get(&format!("{CONFIGMAPS}?fieldSelector=data%3Db")).0, 400);
 }
 
+/// Events API should ensure that an event can be fetched, patched, deleted, and listed
+#[test]
+fn events_are_selected_by_who_reports_them_in_either_version() {
+    let mut server = Server::new();
+    let event = |fields: Value| {
+        let mut event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "new"}, "type": "Normal",
+            "reason": "Test", "regarding": {"namespace": "default"}});
+        event.as_object_mut().unwrap().extend(fields.as_object().cloned().unwrap());
+        event
+    };
+    let new = event(json!({"eventTime": "2026-01-01T00:00:00.000000Z", "action": "Do", "note": "n",
+        "reportingController": "test-controller", "reportingInstance": "node"}));
+    assert_eq!(server.post("/apis/events.k8s.io/v1/namespaces/default/events", new).0, 201);
+    let old = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "old"}, "type": "Normal",
+        "involvedObject": {"namespace": "default"}, "source": {"component": "test-source"}, "reportingComponent": "test-controller"});
+    assert_eq!(server.post("/api/v1/namespaces/default/events", old).0, 201);
+    for (list, selector, expect) in [
+        ("/api/v1/namespaces/default/events", "source%3Dtest-controller", vec!["new"]),
+        ("/api/v1/namespaces/default/events", "source%3Dtest-source", vec!["old"]),
+        ("/api/v1/namespaces/default/events", "reportingComponent%3Dtest-controller", vec!["new", "old"]),
+        ("/apis/events.k8s.io/v1/namespaces/default/events", "reportingController%3Dtest-controller", vec!["new", "old"]),
+    ] {
+        assert_eq!(names(&server.get(&format!("{list}?fieldSelector={selector}")).1), expect, "{list} {selector}");
+    }
+}
+
 #[test]
 fn the_past_can_be_read_and_the_future_cannot() {
     let mut server = filled();
