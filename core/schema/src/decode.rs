@@ -7,8 +7,8 @@
 
 use std::fmt;
 
-use object::Time;
 use object::quantity::Quantity;
+use object::time;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -242,9 +242,8 @@ impl Seed<'_, '_> {
     fn text<E: serde::de::Error>(mut self, text: String) -> Result<Value, E> {
         match self.ty.shape() {
             Shape::String(Format::Plain) | Shape::Any | Shape::IntOrString | Shape::ObjectOr(_) => Ok(Value::from(text)),
-            Shape::String(format @ (Format::DateTime | Format::MicroTime)) => match Time::parse(&text) {
-                Some(time) if *format == Format::MicroTime => Ok(Value::from(time.rfc3339_micros())),
-                Some(time) => Ok(Value::from(time.rfc3339())),
+            Shape::String(format @ (Format::DateTime | Format::MicroTime)) => match time::parse(&text) {
+                Some(micros) => Ok(time::canonical(micros, *format == Format::MicroTime).map_or(Value::Null, Value::from)),
                 None => {
                     let layout = if *format == Format::MicroTime { ".000000" } else { "" };
                     let year = if text.is_empty() { "" } else { &text };

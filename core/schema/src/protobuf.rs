@@ -6,7 +6,6 @@
 
 use std::fmt;
 
-use object::Time;
 use serde_json::{Map, Number, Value};
 
 use crate::types::{Format, Shape, Type};
@@ -265,16 +264,16 @@ fn time(bytes: &[u8], micros: bool) -> Result<Value> {
     let (mut seconds, mut nanos) = (0, 0);
     for field in fields(bytes) {
         match field? {
-            (1, wire) => seconds = wire.varint()?,
-            (2, wire) => nanos = wire.varint()?,
+            (1, wire) => seconds = wire.varint()? as i64,
+            (2, wire) => nanos = wire.varint()? as i64,
             _ => {}
         }
     }
-    if seconds == 0 && nanos == 0 {
+    if bytes.is_empty() {
         return Ok(Value::Null);
     }
-    let time = Time(seconds.saturating_mul(1_000_000).saturating_add(nanos / 1_000));
-    Ok(if micros { time.rfc3339_micros() } else { time.rfc3339() }.into())
+    let time = seconds.saturating_mul(1_000_000).saturating_add(nanos / 1_000);
+    Ok(object::time::canonical(time, micros).map_or(Value::Null, Value::from))
 }
 
 fn int_or_string(bytes: &[u8]) -> Result<Value> {
@@ -364,6 +363,10 @@ mod tests {
         // spec 2 { renewTime 4 { seconds 1 } }
         let lease = read(("coordination.k8s.io", "v1", "leases"), &tag(2, &tag(4, &[8, 1]))).unwrap();
         assert_eq!(lease["spec"]["renewTime"], "1970-01-01T00:00:01.000000Z");
+        // Lease lease API should be available: two seconds after Go's zero time.
+        let seconds = [8, 0x82, 0x92, 0xb8, 0xc3, 0x98, 0xfe, 0xff, 0xff, 0xff, 1];
+        let lease = read(("coordination.k8s.io", "v1", "leases"), &tag(2, &tag(4, &seconds))).unwrap();
+        assert_eq!(lease["spec"]["renewTime"], "0001-01-01T00:00:02.000000Z");
     }
 
     #[test]

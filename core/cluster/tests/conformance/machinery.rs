@@ -266,3 +266,18 @@ fn a_namespaces_status_is_written() {
     assert_eq!(str_at(&patched, &["status", "phase"]), "Active");
     assert!(at(&patched, &["metadata", "annotations", "e"]).is_some());
 }
+
+/// Lease lease API should be available
+#[test]
+fn a_lease_may_have_begun_with_the_calendar() {
+    let mut world = World::start();
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    let spec = |holder: &str, acquired: &str| json!({"holderIdentity": holder, "leaseDurationSeconds": 30, "acquireTime": acquired, "leaseTransitions": 0});
+    let first = spec("holder", "0001-01-01T00:00:02.000000Z");
+    let lease =
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "lease"}, "spec": first.clone()});
+    assert_eq!(world.create(leases, &lease)["spec"], first);
+    let second = spec("holder2", "0001-01-01T00:00:20.000000Z");
+    world.strategic(&format!("{leases}/lease"), &json!({"spec": second.clone()}));
+    assert_eq!(world.get(&format!("{leases}/lease"))["spec"], second);
+}
