@@ -27,7 +27,7 @@ pub(crate) fn requests(pod: &Pod) -> ResourceList {
     )
 }
 
-fn integers(amounts: &Quantities) -> ResourceList {
+pub(crate) fn integers(amounts: &Quantities) -> ResourceList {
     let integer = |name: &str, q: &object::Quantity| if name == "cpu" { q.milli_value() } else { q.value() };
     amounts.iter().map(|(name, q)| (name.clone(), integer(name, q))).collect()
 }
@@ -99,7 +99,7 @@ fn placement(pod: &Pod, config: &Config, node: &NodeState) -> Result<(), Rejecti
     }
 }
 
-fn too_little(resource: &str, requested: i64, used: i64, capacity: i64) -> Rejection {
+pub(crate) fn too_little(resource: &str, requested: i64, used: i64, capacity: i64) -> Rejection {
     Rejection {
         reason: format!("OutOf{resource}"),
         message: format!(

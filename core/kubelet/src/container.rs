@@ -16,6 +16,7 @@ use crate::io::{
 use crate::node_state::Context;
 use crate::pod::{Container, Pod, PullPolicy};
 use crate::probe::{Probes, Verdict, check, kind_name, probe_of};
+use crate::resize;
 
 /// After preStop, a container always has this long to end by itself.
 const MINIMUM_GRACE_SECONDS: u64 = 2;
@@ -168,6 +169,8 @@ pub(crate) struct ContainerWorker {
     pub container_id: String,
     /// It is stopped in order to be started again: one thing for who looks from outside, since a kubelet does both in one go.
     replacing: bool,
+    /// It is started again whatever its policy says, since it is to run with another definition.
+    redefined: bool,
     crash: BackOff,
     pull: BackOff,
 }
@@ -190,6 +193,7 @@ impl ContainerWorker {
             image_id: "".into(),
             container_id: String::new(),
             replacing: false,
+            redefined: false,
             crash: BackOff::default(),
             pull: BackOff::default(),
         }
@@ -260,7 +264,8 @@ impl ContainerWorker {
 
     /// Whether it has ended with an exit after which it is not started again.
     pub fn is_over(&self, pod: &Pod) -> bool {
-        self.ended().is_some_and(|exit| self.spec(pod).is_none_or(|spec| !spec.runs_again(&pod.spec, exit.exit_code)))
+        let over = |exit: &Terminated| self.spec(pod).is_none_or(|spec| !spec.runs_again(&pod.spec, exit.exit_code));
+        !self.redefined && self.ended().is_some_and(over)
     }
 
     /// Brings the container to run: called whenever it should and does not.
@@ -492,6 +497,7 @@ impl ContainerWorker {
                 let (since, image) = (started.at, spec.image.clone());
                 self.state = State::Running(Box::new(Running { since, image, activity, probes: Probes::new(spec, since) }));
                 self.replacing = false;
+                self.redefined = false;
             }
             Err(error) => match error.reason {
                 StartFailure::Config => self.refuse(around, cx, "CreateContainerConfigError", error.message),
@@ -586,6 +592,17 @@ impl ContainerWorker {
         self.stop(around, cx, u64::try_from(grace).unwrap_or(0), Some(message));
     }
 
+    /// Its resources are others than in `before`; the runtime gives them to the next run, or to this one as well.
+    pub fn resized(&mut self, around: &Surroundings<'_>, cx: &mut Context<'_>, before: &Pod) {
+        let Some(spec) = self.spec(around.pod) else { return };
+        let restarts = resize::granted(before, spec).is_some_and(|has| resize::restarts(cx.config, spec, has));
+        if restarts && matches!(&self.state, State::Running(r) if r.activity == Activity::Up) {
+            let message = format!("Container {} resize requires restart", self.name);
+            self.redefined = true;
+            self.replace(around, cx, None, message);
+        }
+    }
+
     /// Takes the answer to a hook.
     pub fn hook_done(&mut self, around: &Surroundings<'_>, cx: &mut Context<'_>, hook: Hook, result: &Result<(), String>) {
         let (id, path) = (self.id(around.pod), self.field_path());
@@ -650,6 +667,7 @@ impl ContainerWorker {
             }
             Activity::Up if running.image != spec.image => {
                 let message = format!("Container {} definition changed, will be restarted", self.name);
+                self.redefined = true;
                 self.replace(around, cx, None, message);
             }
             Activity::Up => {

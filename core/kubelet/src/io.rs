@@ -50,6 +50,8 @@ pub struct Config {
     pub pod_cidr: String,
     /// DNS domain of the cluster.
     pub cluster_domain: String,
+    /// Whether the runtime can change the resources of a running container; otherwise it is started anew.
+    pub resizes_in_place: bool,
     /// Milliseconds of back-off after the first crash; Kubernetes: 10 s.
     pub backoff_base_millis: u64,
     /// Longest back-off; Kubernetes: 5 min.
@@ -78,6 +80,7 @@ impl Default for Config {
             allocatable: Quantities::new(),
             pod_cidr: String::new(),
             cluster_domain: "cluster.local".to_owned(),
+            resizes_in_place: false,
             backoff_base_millis: 10_000,
             backoff_max_millis: 300_000,
             seed: 0,

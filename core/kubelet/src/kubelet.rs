@@ -9,6 +9,7 @@ use crate::admission;
 use crate::io::{Config, ContainerId, FoundPod, Input, Output, PodRef};
 use crate::node_state::{Context, NodeState};
 use crate::pod::{Pod, PodUid};
+use crate::resize;
 use crate::worker::Worker;
 
 /// The kubelet of one node. See [`crate::io`] for how it is driven.
@@ -136,19 +137,33 @@ impl Kubelet {
             self.due.remove(&uid);
             self.dirty.insert(uid);
         }
+        let freed = self.sync(now);
+        if freed {
+            // What was put off for lack of room may fit now.
+            let wanted: Vec<Arc<Pod>> = self.pods.values().filter_map(|w| Some(w.resize.as_ref()?.wanted.clone())).collect();
+            wanted.into_iter().for_each(|pod| self.pod(now, pod));
+            self.sync(now);
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// Moves the pods to which something happened; says whether one of them holds no resources any more.
+    fn sync(&mut self, now: Time) -> bool {
+        let mut freed = false;
         for uid in std::mem::take(&mut self.dirty) {
             let Some(worker) = self.pods.get_mut(&uid) else { continue };
             let mut cx = Context { now, config: &self.config, node: &mut self.node, out: &mut self.out };
             worker.sync(&mut cx);
             worker.report(&mut cx);
             let wake = worker.next_wake();
+            freed |= !worker.holds_resources();
             if worker.is_done() {
                 self.pods.remove(&uid);
             }
             let wake = wake.filter(|_| self.pods.contains_key(&uid));
             self.set_timer(uid, wake);
         }
-        std::mem::take(&mut self.out)
+        freed
     }
 
     /// When [`Kubelet::poll`] must be called at the latest if no fact arrives before.
@@ -159,8 +174,15 @@ impl Kubelet {
     fn pod(&mut self, now: Time, pod: Arc<Pod>) {
         let uid = pod.uid.clone();
         self.dirty.insert(uid.clone());
+        let others = self.pods.values().filter(|w| w.holds_resources() && w.pod.uid != uid).map(|w| (&*w.pod, &w.requests));
+        let wants_more = self.pods.get(&uid).is_some_and(|worker| resize::is_wanted(&worker.pod, &pod));
+        let pending = if wants_more { resize::grant(&pod, others, &self.config, now).err() } else { None };
         if let Some(worker) = self.pods.get_mut(&uid) {
             let mut cx = Context { now, config: &self.config, node: &mut self.node, out: &mut self.out };
+            let pod = if pending.is_some() { resize::without(&worker.pod, &pod) } else { pod };
+            let since =
+                |p: &resize::Pending| worker.resize.as_ref().filter(|old| old.reason == p.reason).map_or(now, |old| old.since);
+            worker.resize = pending.map(|p| resize::Pending { since: since(&p), ..p });
             worker.update(pod, &mut cx);
             return;
         }

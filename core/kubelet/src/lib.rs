@@ -19,6 +19,7 @@ pub mod node;
 mod node_state;
 pub mod pod;
 mod probe;
+mod resize;
 pub mod scripted;
 mod status;
 mod volume;

@@ -183,6 +183,8 @@ pub struct Container {
     pub ports: Vec<ContainerPort>,
     /// Requests and limits.
     pub resources: Resources,
+    /// Whether it is started anew when they change.
+    pub resize_policy: Vec<ResizePolicy>,
     /// Where volumes appear.
     pub volume_mounts: Vec<VolumeMount>,
     /// Restarts the container when it fails.
@@ -378,6 +380,16 @@ pub struct Resources {
     /// What it cannot exceed.
     #[serde(deserialize_with = "quantities")]
     pub limits: Quantities,
+}
+
+/// One of `resizePolicy`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResizePolicy {
+    /// `cpu` or `memory`.
+    pub resource_name: String,
+    /// `NotRequired` or `RestartContainer`.
+    pub restart_policy: String,
 }
 
 /// Where a volume appears in a container.

@@ -7,6 +7,7 @@ use object::{Time, Value, json};
 use crate::container::{Activity, ContainerWorker, Role, State, Terminated, full_name};
 use crate::io::Config;
 use crate::pod::Pod;
+use crate::resize::Pending;
 
 /// What the status is computed from.
 pub(crate) struct Facts<'a> {
@@ -21,6 +22,8 @@ pub(crate) struct Facts<'a> {
     pub initialized: bool,
     /// The pod has ended, whatever its containers say, with this reason and message.
     pub failed: Option<(&'a str, &'a str)>,
+    /// A change of its resources that waits.
+    pub resize: Option<&'a Pending>,
 }
 
 /// A condition and when it last changed.
@@ -137,6 +140,7 @@ pub(crate) fn status(facts: &Facts<'_>, phase: &str, conditions: &[Condition]) -
             "lastTransitionTime": c.last_transition_time.map(Time::rfc3339),
         })
     }));
+    list.extend(resize_pending(facts));
     let containers = |field: &str| -> Vec<Value> {
         facts.containers.iter().filter(|c| c.role.field() == field).map(|c| container_json(facts, c)).collect()
     };
@@ -174,6 +178,17 @@ pub(crate) fn status(facts: &Facts<'_>, phase: &str, conditions: &[Condition]) -
     }
     status["containerStatuses"] = Value::Array(containers("containers"));
     status
+}
+
+/// `PodResizePending` while a change of resources waits; afterwards it is taken away.
+fn resize_pending(facts: &Facts<'_>) -> Option<Value> {
+    const KIND: &str = "PodResizePending";
+    let there = facts.pod.status.conditions.iter().find(|c| c.kind == KIND);
+    let Some(pending) = facts.resize else { return there.map(|_| json!({"type": KIND, "$patch": "delete"})) };
+    Some(json!({
+        "type": KIND, "status": "True", "observedGeneration": facts.pod.generation, "lastProbeTime": null,
+        "lastTransitionTime": pending.since.rfc3339(), "reason": pending.reason, "message": pending.message,
+    }))
 }
 
 /// Addresses in a strategic merge patch: these and no others. Without the directive those of a former life would stay.

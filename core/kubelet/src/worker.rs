@@ -15,6 +15,7 @@ use crate::env::{self, Resolver, Unresolved};
 use crate::io::{ContainerId, FoundPod, Output, VolumeContent};
 use crate::node_state::Context;
 use crate::pod::{Container, Pod};
+use crate::resize::{self, Pending};
 use crate::status::{self, Condition, Facts};
 use crate::volume;
 
@@ -63,6 +64,8 @@ pub(crate) struct Worker {
     pub pod: Arc<Pod>,
     /// What it asks of the node.
     pub requests: ResourceList,
+    /// A change of its resources that the node cannot make now.
+    pub resize: Option<Pending>,
     /// How far it has got.
     pub stage: Stage,
     containers: Vec<ContainerWorker>,
@@ -102,6 +105,7 @@ impl Worker {
         containers.extend(spec.ephemeral_containers.iter().map(|c| ContainerWorker::new(Role::Ephemeral, c)));
         let mut worker = Worker {
             requests: admission::requests(&pod),
+            resize: None,
             stage: Stage::Mounting(Wait::Nothing),
             containers,
             ips: Vec::new(),
@@ -209,7 +213,12 @@ impl Worker {
     /// Takes a newer version of the object.
     pub fn update(&mut self, pod: Arc<Pod>, cx: &mut Context<'_>) {
         self.stale_volumes |= pod.labels != self.pod.labels || pod.annotations != self.pod.annotations;
-        self.pod = pod;
+        let before = std::mem::replace(&mut self.pod, pod);
+        if resize::is_wanted(&before, &self.pod) {
+            self.requests = admission::requests(&self.pod);
+            let around = Surroundings { pod: &self.pod, ips: &self.ips };
+            self.containers.iter_mut().for_each(|container| container.resized(&around, cx, &before));
+        }
         if self.settled {
             return;
         }
@@ -536,6 +545,7 @@ impl Worker {
             initialized: self.initialized,
             // A deadline fails the pod at once; the containers follow.
             failed,
+            resize: self.resize.as_ref(),
         };
         let mut phase = status::phase(&facts);
         let ended = matches!(self.stage, Stage::Ended);

@@ -19,17 +19,24 @@ struct Node {
 
 impl Node {
     fn new() -> Self {
+        Node::with(Node::config())
+    }
+
+    fn config() -> Config {
         let amounts = [("cpu", "2"), ("memory", "1Gi"), ("pods", "3")];
         let allocatable: BTreeMap<String, Quantity> =
             amounts.iter().map(|(name, amount)| ((*name).to_owned(), Quantity::parse(amount).unwrap())).collect();
-        let config = Config {
+        Config {
             node_name: "n".to_owned(),
             addresses: vec!["10.0.0.1".to_owned()],
             runtime_version: "test://1".to_owned(),
             capacity: allocatable.clone(),
             allocatable,
             ..Config::default()
-        };
+        }
+    }
+
+    fn with(config: Config) -> Self {
         let mut node = Node { kubelet: Kubelet::new(config), now: Time::from_secs(1_000), wishes: Vec::new() };
         node.tell(Input::Image("img".into(), ImageInfo { id: "img@sha256:1".into(), size: 1 }));
         node
@@ -185,6 +192,73 @@ fn crashes_back_off_and_old_runs_are_cleared_away() {
     assert_eq!(node.after(1), ["status Running"]);
     assert_eq!(state(&node)["waiting"]["reason"], "CrashLoopBackOff");
     assert_eq!(node.after(10), ["remove c#1", "event Pulled", "start c#3", "status Running"]);
+}
+
+fn sized(name: &str, cpu: &str, cpu_policy: &str, generation: i64) -> Arc<Pod> {
+    let object = json!({
+        "metadata": {"name": name, "namespace": "d", "uid": name, "generation": generation},
+        "spec": {"restartPolicy": "OnFailure", "containers": [{
+            "name": "c", "image": "img", "resources": {"requests": {"cpu": cpu}},
+            "resizePolicy": [{"resourceName": "cpu", "restartPolicy": cpu_policy}],
+        }]},
+        "status": {"phase": "Pending"},
+    });
+    Arc::new(Pod::of(&object).expect("a pod"))
+}
+
+#[test]
+fn resources_change_when_the_node_has_room() {
+    let mut node = Node::with(Config { resizes_in_place: true, ..Node::config() });
+    for name in ["a", "b"] {
+        node.tell(Input::Pod(sized(name, "800m", "NotRequired", 1)));
+        node.tell(Input::Sandbox(name.into(), Ok(vec!["10.1.0.2".to_owned()])));
+        let id = ContainerId { pod: name.into(), name: "c".into(), attempt: 0 };
+        let started = StartedContainer { runtime_id: name.to_owned(), at: node.now };
+        node.tell(Input::Started(id, Ok(started)));
+    }
+    let pending = |node: &Node| {
+        let conditions = node.status()["conditions"].as_array().cloned().unwrap_or_default();
+        let found = conditions.into_iter().find(|c| c["type"] == "PodResizePending").unwrap_or_default();
+        (found["reason"].as_str().unwrap_or("").to_owned(), found["message"].as_str().unwrap_or("").to_owned())
+    };
+    let cpu = |node: &Node| node.status()["containerStatuses"][0]["resources"]["requests"]["cpu"].clone();
+    node.tell(Input::Pod(sized("a", "3", "NotRequired", 2)));
+    let why = "Node didn't have enough capacity: cpu, requested: 3000, capacity: 2000";
+    assert_eq!((pending(&node), cpu(&node)), (("Infeasible".to_owned(), why.to_owned()), json!("800m")));
+    node.tell(Input::Pod(sized("a", "1500m", "NotRequired", 3)));
+    let why = "Node didn't have enough resource: cpu, requested: 1500, used: 800, capacity: 2000";
+    assert_eq!((pending(&node), cpu(&node)), (("Deferred".to_owned(), why.to_owned()), json!("800m")));
+    assert_eq!(node.status()["observedGeneration"], 3);
+    // What was put off is done when another pod goes.
+    node.tell(Input::PodGone("b".into()));
+    node.tell(Input::Exited(
+        ContainerId { pod: "b".into(), name: "c".into(), attempt: 0 },
+        Exit { code: 0, signal: 0, oom_killed: false, started_at: None, at: node.now, message: String::new() },
+    ));
+    assert_eq!((pending(&node).0, cpu(&node)), (String::new(), json!("1500m")));
+    assert_eq!(node.status()["containerStatuses"][0]["restartCount"], 0);
+}
+
+#[test]
+fn a_container_is_started_anew_for_its_resources_if_it_asks_for_that_or_must() {
+    for (in_place, policy, restarts) in
+        [(true, "NotRequired", false), (true, "RestartContainer", true), (false, "NotRequired", true)]
+    {
+        let mut node = Node::with(Config { resizes_in_place: in_place, ..Node::config() });
+        node.tell(Input::Pod(sized("u", "1", policy, 1)));
+        node.tell(Input::Sandbox("u".into(), Ok(vec!["10.1.0.2".to_owned()])));
+        node.started("c", 0);
+        let words = node.tell(Input::Pod(sized("u", "2", policy, 2)));
+        assert_eq!(words.contains(&"SIGTERM c".to_owned()), restarts, "{in_place} {policy}");
+        if restarts {
+            // It comes back although it ends well and its policy is OnFailure.
+            assert!(node.exited("c", 0, 0).contains(&"start c#1".to_owned()));
+            node.started("c", 1);
+        }
+        let status = node.status()["containerStatuses"][0].clone();
+        assert_eq!(status["restartCount"], u32::from(restarts), "{in_place} {policy}");
+        assert_eq!(status["resources"]["requests"]["cpu"], "2", "{in_place} {policy}");
+    }
 }
 
 /// A kubelet stops and starts in one go, and says nothing in between.

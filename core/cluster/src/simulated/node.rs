@@ -77,6 +77,7 @@ impl Node {
             capacity,
             pod_cidr: format!("{}.{}.{}.0/24", network[0], network[1], network[2]),
             cluster_domain: config.cluster_domain.clone(),
+            resizes_in_place: true,
             seed,
             ..kubelet::Config::default()
         });

@@ -81,6 +81,42 @@ fn a_pod_whose_image_changes_does_not_stop_being_ready() {
     }
 }
 
+/// Pod InPlace Resize Container resize pod via the replace endpoint
+#[test]
+fn a_pod_is_resized_in_place() {
+    let mut world = World::start();
+    let (path, resize) = (format!("{CORE}/pods/p"), format!("{CORE}/pods/p/resize"));
+    let of = |cpu: &str| json!({"requests": {"cpu": cpu, "memory": "35Mi"}});
+    let mut pod = pause_pod("p");
+    pod["spec"]["containers"][0]["resources"] = of("20m");
+    world.create(&format!("{CORE}/pods"), &pod);
+    let mut pod = world.wait_for_pod("p", "Running");
+    assert_eq!(pod["status"]["containerStatuses"][0]["resources"], of("20m"));
+    pod["spec"]["containers"][0]["resources"] = of("30m");
+    world.must("PUT", &resize, &pod);
+    let is_actuated = |pod: &Value, cpu: &str| {
+        let status = &pod["status"]["containerStatuses"][0];
+        let has = status["resources"] == of(cpu) && status["allocatedResources"] == of(cpu)["requests"];
+        has && pod["status"]["observedGeneration"] == pod["metadata"]["generation"]
+    };
+    world.wait("actuated", |w| is_actuated(&w.get(&path), "30m"));
+    let pod = world.get(&path);
+    assert_eq!((&pod["metadata"]["generation"], condition(&pod, "Ready")), (&json!(2), "True"));
+    assert_eq!(number(&pod["status"]["containerStatuses"][0], &["restartCount"]), 0);
+    assert_eq!(world.get(&resize), pod);
+    // More than the node has is not given, and said to be pending until something else is asked for.
+    let ask = |w: &mut World, cpu: &str| {
+        let patch = json!({"spec": {"containers": [{"name": "pause", "resources": of(cpu)}]}});
+        w.strategic(&resize, &patch);
+    };
+    ask(&mut world, "1k");
+    world.wait("infeasible", |w| condition_field(&w.get(&path), "PodResizePending", "reason") == "Infeasible");
+    assert_eq!(world.get(&path)["status"]["containerStatuses"][0]["resources"], of("30m"));
+    ask(&mut world, "25m");
+    world.wait("actuated", |w| is_actuated(&w.get(&path), "25m"));
+    assert_eq!(condition(&world.get(&path), "PodResizePending"), "");
+}
+
 /// Pods should delete a collection of pods
 #[test]
 fn a_collection_of_pods_is_deleted() {
