@@ -7,6 +7,7 @@ mod apps;
 mod machinery;
 mod network;
 mod node;
+mod operations;
 mod scheduling;
 
 use object::value::{at, i64_at, list_at, str_at};
