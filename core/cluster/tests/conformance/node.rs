@@ -299,6 +299,63 @@ fn a_pod_that_always_fails_says_so_and_can_be_deleted() {
     world.wait_gone(&format!("{CORE}/pods/bin-false"));
 }
 
+/// ConfigMap/Secrets/Downward API/Pods ... as env vars; Variable Expansion should allow composing env vars into new env vars, ...
+/// substituting values in a container's command
+#[test]
+fn a_container_can_print_its_environment() {
+    let mut world = World::start();
+    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm"}, "data": {"data-1": "value-1"}});
+    world.create(&format!("{CORE}/configmaps"), &config);
+    let mut pod = pause_pod("p");
+    pod["spec"]["restartPolicy"] = "Never".into();
+    pod["spec"]["containers"] = json!([{
+        "name": "env-test", "image": "busybox", "command": ["sh", "-c", "env; FOO=wrong echo \"$(FOO)!\""],
+        "env": [
+            {"name": "FOO", "value": "foo"}, {"name": "BAR", "value": "$(FOO);;bar"},
+            {"name": "DATA", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "data-1"}}},
+            {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
+        ],
+    }]);
+    world.create(&format!("{CORE}/pods"), &pod);
+    let pod = world.wait_for_pod("p", "Succeeded");
+    let log = world.ask("GET", &format!("{CORE}/pods/p/log"), &Value::Null).text();
+    let node = format!("NODE={}", str_at(&pod, &["spec", "nodeName"]));
+    for line in ["FOO=foo", "BAR=foo;;bar", "DATA=value-1", &node, "CPU=16", "KUBERNETES_SERVICE_PORT=443", "foo!"] {
+        assert!(log.lines().any(|l| l == line), "{line} in {log}");
+    }
+}
+
+/// Container Runtime blackbox test on terminated container should report termination message ...
+#[test]
+fn last_words_come_from_a_file_or_from_the_log_of_a_failure() {
+    for (name, command, path, policy, phase, message) in [
+        ("custom", "/bin/echo -n DONE > /dev/custom", "/dev/custom", "File", "Succeeded", "DONE"),
+        ("failed", "/bin/echo -n DONE; /bin/false", "/dev/termination-log", "FallbackToLogsOnError", "Failed", "DONE"),
+        ("fine", "/bin/echo -n DONE; /bin/true", "/dev/termination-log", "FallbackToLogsOnError", "Succeeded", ""),
+        (
+            "file",
+            "echo -n OK > /dev/termination-log; echo DONE",
+            "/dev/termination-log",
+            "FallbackToLogsOnError",
+            "Succeeded",
+            "OK",
+        ),
+    ] {
+        let mut world = World::start();
+        let mut pod = pause_pod("p");
+        pod["spec"]["restartPolicy"] = "Never".into();
+        pod["spec"]["containers"] = json!([{
+            "name": "c", "image": "busybox", "command": ["/bin/sh", "-c"], "args": [command],
+            "terminationMessagePath": path, "terminationMessagePolicy": policy,
+        }]);
+        world.create(&format!("{CORE}/pods"), &pod);
+        let pod = world.wait_for_pod("p", phase);
+        let state = &pod["status"]["containerStatuses"][0]["state"];
+        assert_eq!(str_at(state, &["terminated", "message"]), message, "{name}");
+    }
+}
+
 /// NoExecuteTaintManager Single Pod removing taint cancels eviction
 #[test]
 fn removing_a_taint_cancels_an_eviction() {

@@ -8,7 +8,7 @@
 //!    exit code is given), `wasmkube.dev/oom-after` (exceeds its memory limit then), `wasmkube.dev/start-latency` (time from
 //!    start to running), `wasmkube.dev/ready-after` (probes fail before), `wasmkube.dev/fail-probes` (a list of `startup`,
 //!    `liveness`, `readiness`), `wasmkube.dev/ignore-sigterm` (`true`: only SIGKILL ends it), `wasmkube.dev/log` (what it prints).
-//! 2. Its command, as far as it is simple shell: `sleep`, `echo`, `exit`, `true`, `false`, `touch`, `rm`, `cat`, joined by `;` or `&&`
+//! 2. Its command, as far as it is simple shell: `sleep`, `echo`, `env`, `exit`, `true`, `false`, `touch`, `rm`, `cat`, joined by `;` or `&&`
 //!    (see [`script`]), with variables and `if` (see [`shell`]). Files in `emptyDir` and `hostPath` volumes are there for the next run.
 //! 3. Its image: those that are shells or say hello end at once, everything else is a server that runs until it is stopped.
 //!
@@ -78,6 +78,8 @@ struct Scripted {
     image_id: Arc<str>,
     plan: Plan,
     behaviour: Behaviour,
+    /// Where its last words are, and whether its log stands in for them after a failure.
+    last_words: (String, bool),
     began: Time,
     /// When and with what it ended.
     ended: Option<(Time, i32)>,
@@ -278,14 +280,17 @@ impl ScriptedRuntime {
         let id = start.id;
         let started = StartedContainer { runtime_id: runtime_id.clone(), at: began };
         self.later(began, Input::Started(id.clone(), Ok(started)));
+        let last_words = (start.termination_message_path, start.termination_message_from_logs);
         let own_end = plan.end.map(|(after, code)| {
             let at = began.plus_millis(after);
             let signal = if oom { 9 } else { 0 };
-            let exit = Exit { code, signal, oom_killed: oom, started_at: Some(began), at, message: String::new() };
+            let message = plan.last_words(&last_words.0, last_words.1 && code != 0, after);
+            let exit = Exit { code, signal, oom_killed: oom, started_at: Some(began), at, message };
             self.entry(at, Input::Exited(id.clone(), exit))
         });
         let (pod, image_id) = (start.pod, start.image_id);
-        self.containers.insert(id, Scripted { pod, runtime_id, image_id, plan, behaviour, began, ended: None, own_end });
+        self.containers
+            .insert(id, Scripted { pod, runtime_id, image_id, plan, behaviour, last_words, began, ended: None, own_end });
     }
 
     fn stop(&mut self, now: Time, id: ContainerId) {
@@ -314,7 +319,9 @@ impl ScriptedRuntime {
         };
         let began = container.began;
         let at = at.max(began);
-        let exit = Exit { code, signal, oom_killed, started_at: Some(began), at, message: String::new() };
+        let (file, from_log) = &container.last_words;
+        let message = container.plan.last_words(file, *from_log && code != 0, at.millis_since(began));
+        let exit = Exit { code, signal, oom_killed, started_at: Some(began), at, message };
         let entry = self.entry(at, Input::Exited(id.clone(), exit));
         if let Some(container) = self.containers.get_mut(&id) {
             container.own_end = Some(entry);

@@ -8,6 +8,10 @@ use super::shell::{self, Branches, Scene};
 pub(super) struct Plan {
     /// Lines and when they are printed.
     pub prints: Vec<(u64, String)>,
+    /// The last line is not at its end yet.
+    unfinished: bool,
+    /// What is written into files, and when.
+    texts: Vec<(u64, String, String)>,
     /// Files and when they are made (`true`) or removed.
     pub files: Vec<(u64, String, bool)>,
     /// When and with which code it ends; `None`: when it is stopped.
@@ -18,6 +22,9 @@ pub(super) struct Plan {
 
 /// Longest script that is followed, in commands.
 const MAX_COMMANDS: usize = 1_000;
+/// So much of a log stands in for last words.
+const MAX_LAST_LINES: usize = 80;
+const MAX_LAST_BYTES: usize = 2_048;
 /// Images that end at once when nothing is given to them.
 const SHELLS: [&str; 8] = ["busybox", "alpine", "ubuntu", "debian", "bash", "sh", "python", "node"];
 
@@ -67,13 +74,11 @@ fn script(text: &str, scene: Scene<'_>) -> Plan {
                 return Some(true);
             }
             let mut words = shell::words(command, scene.env)?;
-            if let Some(file) = shell::redirect(&mut words) {
-                follower.plan.files.push((follower.clock, file, true));
-                follower.quiet = true;
+            follower.target = shell::redirect(&mut words);
+            if let Some(file) = &follower.target {
+                follower.plan.files.push((follower.clock, file.clone(), true));
             }
-            let known = follower.run(&words);
-            follower.quiet = false;
-            known
+            follower.run(&words)
         });
         if known != Some(true) {
             break;
@@ -94,13 +99,13 @@ struct Follower<'a> {
     code: i32,
     /// Something was done already.
     begun: bool,
-    /// What is printed now goes into a file.
-    quiet: bool,
+    /// What is printed now goes into this file.
+    target: Option<String>,
 }
 
 impl<'a> Follower<'a> {
     fn new(scene: Scene<'a>) -> Self {
-        Follower { scene, plan: Plan::default(), clock: 0, code: 0, begun: false, quiet: false }
+        Follower { scene, plan: Plan::default(), clock: 0, code: 0, begun: false, target: None }
     }
 
     fn has(&self, file: &str) -> bool {
@@ -109,6 +114,8 @@ impl<'a> Follower<'a> {
 
     /// Runs a command; `None` if it is unknown, `Some(false)` if nothing comes after it.
     fn run(&mut self, words: &[String]) -> Option<bool> {
+        // Variables that are set for one command change nothing here: its words have their values already.
+        let words = &words[words.iter().take_while(|word| shell::is_assignment(word)).count()..];
         let rest = words.get(1..).unwrap_or(&[]);
         let files = || rest.iter().filter(|w| !w.starts_with('-'));
         self.code = 0;
@@ -120,10 +127,18 @@ impl<'a> Follower<'a> {
                     return None;
                 }
             },
-            "echo" if self.quiet => {}
-            "echo" => self.plan.prints.push((self.clock, rest.join(" ").trim_matches(['"', '\'']).to_owned())),
+            "echo" => {
+                let (open, rest) = if rest.first().is_some_and(|w| w == "-n") { (true, &rest[1..]) } else { (false, rest) };
+                self.print(rest.join(" ").trim_matches(['"', '\'']), open);
+            }
+            "env" | "printenv" if rest.is_empty() => {
+                for (name, value) in self.scene.env {
+                    self.print(&format!("{name}={value}"), false);
+                }
+            }
             "true" | ":" | "cd" | "set" | "export" | "mkdir" | "trap" => {}
             "false" => self.code = 1,
+            "test" | "[" | "[[" => self.code = i32::from(!shell::holds(words, |file| self.has(file))?),
             "exit" => {
                 self.code = rest.first().and_then(|c| c.parse().ok()).unwrap_or(0);
                 return Some(false);
@@ -135,6 +150,20 @@ impl<'a> Follower<'a> {
         }
         self.begun = true;
         Some(true)
+    }
+
+    /// Prints a line, or its beginning.
+    fn print(&mut self, text: &str, open: bool) {
+        if let Some(file) = &self.target {
+            let end = if open { "" } else { "\n" };
+            self.plan.texts.push((self.clock, file.clone(), format!("{text}{end}")));
+            return;
+        }
+        match self.plan.prints.last_mut() {
+            Some((_, line)) if self.plan.unfinished => line.push_str(text),
+            _ => self.plan.prints.push((self.clock, text.to_owned())),
+        }
+        self.plan.unfinished = open;
     }
 
     /// What came of it. What comes after an unknown command is unknown, what came before has happened; `None` if there was nothing.
@@ -155,19 +184,35 @@ impl Plan {
         timed.filter(|(at, _)| *at <= until).collect()
     }
 
+    /// What it leaves behind when it ends then: what it wrote into this file, or what it printed.
+    pub fn last_words(&self, file: &str, or_printed: bool, at: u64) -> String {
+        if let Some((.., text)) = self.texts.iter().rev().find(|(when, name, _)| *when <= at && name == file) {
+            return text.clone();
+        }
+        let lines: Vec<&str> =
+            self.prints.iter().filter(|(when, _)| or_printed && *when <= at).map(|(_, l)| l.as_str()).collect();
+        let end = if lines.is_empty() || self.unfinished { "" } else { "\n" };
+        let all = lines[lines.len().saturating_sub(MAX_LAST_LINES)..].join("\n") + end;
+        let from = all.len().saturating_sub(MAX_LAST_BYTES);
+        all[(from..=all.len()).find(|at| all.is_char_boundary(*at)).unwrap_or(all.len())..].to_owned()
+    }
+
     /// Whether it has made or removed a file by then; `None` if neither.
     fn made(&self, file: &str, at: u64) -> Option<bool> {
         self.files.iter().rev().find(|(when, name, _)| *when <= at && name == file).map(|(.., made)| *made)
     }
 
-    /// Whether this command, run inside at this moment, succeeds.
+    /// Whether this command, run inside at this moment, succeeds; what is unknown does.
     pub fn test(&self, command: &[String], at: u64) -> Result<(), String> {
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        match words.as_slice() {
-            ["cat", file] | ["test", "-f", file] | ["ls", file] if self.made(file, at) != Some(true) => {
-                Err(format!("{}: can't open '{file}': No such file or directory", words[0]))
-            }
-            ["false"] => Err(String::new()),
+        let kept = |file: &str| self.made(file, at) == Some(true);
+        if let [tool, file] = command
+            && let tool @ ("cat" | "ls") = program(tool)
+        {
+            let why = || format!("{tool}: can't open '{file}': No such file or directory");
+            return if kept(file) { Ok(()) } else { Err(why()) };
+        }
+        match plan(command, &[], "sh", Scene { env: &[], kept: &kept }).end {
+            Some((_, code)) if code != 0 => Err(String::new()),
             _ => Ok(()),
         }
     }
@@ -228,6 +273,15 @@ mod tests {
         let probe = ["cat".to_owned(), "/tmp/healthy".to_owned()];
         assert_eq!(plan.test(&probe, 5_000), Ok(()));
         assert!(plan.test(&probe, 31_000).is_err());
+        for (command, good) in [
+            (vec!["/bin/false"], false),
+            (vec!["test", "-f", "/tmp/healthy"], true),
+            (vec!["/bin/sh", "-c", "[ -e /none ]"], false),
+            (vec!["/app/check", "--all"], true),
+        ] {
+            let command: Vec<String> = command.into_iter().map(str::to_owned).collect();
+            assert_eq!(plan.test(&command, 5_000).is_ok(), good, "{command:?}");
+        }
     }
 
     #[test]
@@ -235,6 +289,28 @@ mod tests {
         let plan = of(&["sh", "-c", "echo ok >/tmp/health; echo no > /dev/null 2>&1; echo yes; sleep 600"], "busybox");
         assert_eq!(plan.test(&["cat".to_owned(), "/tmp/health".to_owned()], 0), Ok(()));
         assert_eq!(plan.prints, [(0, "yes".to_owned())]);
+    }
+
+    #[test]
+    fn last_words_are_in_a_file_or_in_the_log() {
+        for (script, file, from_log, expected) in [
+            ("/bin/echo -n DONE > /dev/custom-log", "/dev/custom-log", false, "DONE"),
+            ("/bin/echo -n DONE; /bin/false", "/dev/termination-log", true, "DONE"),
+            ("/bin/echo -n DONE; /bin/true", "/dev/termination-log", false, ""),
+            ("/bin/echo -n OK > /dev/termination-log; /bin/echo DONE; /bin/true", "/dev/termination-log", true, "OK"),
+            ("echo -n a; echo b; echo c", "/none", true, "ab\nc\n"),
+        ] {
+            assert_eq!(of(&["sh", "-c", script], "busybox").last_words(file, from_log, 0), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn the_environment_is_printed() {
+        let env = [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "x y".to_owned())];
+        let command = ["sh", "-c", "env; A=2 echo \"$B\""].map(str::to_owned);
+        let plan = plan(&command, &[], "busybox", Scene { env: &env, kept: &|_| false });
+        let lines: Vec<&str> = plan.prints.iter().map(|(_, line)| line.as_str()).collect();
+        assert_eq!((lines, plan.end), (vec!["A=1", "B=x y", "x y"], Some((0, 0))));
     }
 
     #[test]

@@ -148,6 +148,12 @@ pub(super) fn holds(words: &[String], has: impl Fn(&str) -> bool) -> Option<bool
     Some(yes != not)
 }
 
+/// `NAME=value` before a command.
+pub(super) fn is_assignment(word: &str) -> bool {
+    let name = word.split_once('=').map_or("", |(name, _)| name);
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
 /// Takes `> FILE` out of a command; what goes to `2>` goes nowhere.
 pub(super) fn redirect(words: &mut Vec<String>) -> Option<String> {
     words.retain(|word| !word.starts_with("2>"));
