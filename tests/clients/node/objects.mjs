@@ -39,9 +39,15 @@ export async function driveObjects(core, apps, namespace, patchOptions) {
   const template = { metadata: { labels: { app: "js" } }, spec: { containers: [{ name: "c", image: "i" }] } };
   const spec = { replicas: 1, selector: { matchLabels: { app: "js" } }, template };
   await apps.createNamespacedDeployment({ namespace, body: { metadata: { name: "js" }, spec } });
-  const scale = await apps.readNamespacedDeploymentScale({ name: "js", namespace });
-  scale.spec.replicas = 2;
-  const scaled = await apps.replaceNamespacedDeploymentScale({ name: "js", namespace, body: scale });
+  // The deployment controller writes to the new Deployment too, so this may take another read.
+  let scaled;
+  while (!scaled) {
+    const scale = await apps.readNamespacedDeploymentScale({ name: "js", namespace });
+    scale.spec.replicas = 2;
+    scaled = await apps.replaceNamespacedDeploymentScale({ name: "js", namespace, body: scale }).catch((error) => {
+      if (error.code !== 409) throw error;
+    });
+  }
   seen.push(scaled.spec.replicas);
   await apps.deleteNamespacedDeployment({ name: "js", namespace, propagationPolicy: "Background" });
   await core.deleteCollectionNamespacedConfigMap({ namespace, labelSelector: "by=js" });
