@@ -126,7 +126,7 @@ impl Aggregation {
 }
 
 fn services() -> GroupResource {
-    GroupResource::new(GROUP, "apiservices")
+    GroupResource::literal(GROUP, "apiservices")
 }
 
 fn name_of(group: &str, version: &str) -> String {
@@ -268,7 +268,7 @@ pub(crate) fn probe(api: &mut ApiServer, now: Time, name: &str) -> bool {
 fn place(api: &ApiServer, service: &Value) -> Result<Upstream, (&'static str, String)> {
     let (namespace, name) = (str_at(service, &["spec", "service", "namespace"]), str_at(service, &["spec", "service", "name"]));
     let port = i64_at(service, &["spec", "service", "port"]).and_then(|port| u16::try_from(port).ok()).unwrap_or(443);
-    if api.store.get(&Key::new(&GroupResource::new("", "services"), namespace, name)).is_none() {
+    if api.store.get(&Key::new(&GroupResource::literal("", "services"), namespace, name)).is_none() {
         return Err(("ServiceNotFound", format!("service/{name} in {namespace:?} is not present")));
     }
     let (address, address_port) = upstream::endpoint(api, namespace, name, port).map_err(|why| {

@@ -16,8 +16,8 @@ use crate::strategy::{self, scale};
 use crate::write::{DeleteOptions, Patch, PatchKind, Target, Write, WriteOptions};
 
 /// A resource by its names.
-pub fn gvr(group: &str, version: &str, resource: &str) -> GroupVersionResource {
-    GroupVersionResource::new(group, version, resource)
+pub const fn gvr(group: &'static str, version: &'static str, resource: &'static str) -> GroupVersionResource {
+    GroupVersionResource::literal(group, version, resource)
 }
 
 /// One write of a part of the control plane.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object::value::{at, list_at, set, str_at};
-use object::{ApiError, GroupVersionKind, Reason, Result, Value, json};
+use object::{ApiError, GroupVersionKind, Name, Reason, Result, Value, json};
 use schema::Resource;
 use store::{Key, Object};
 
@@ -22,7 +22,7 @@ const MAX_CONVERTED: usize = 4096;
 
 /// Objects that a webhook converted: what an object was at a revision never changes, nor does what it is in another version.
 #[derive(Default)]
-pub(crate) struct Converted(BTreeMap<(Key, u64, Arc<str>), Arc<Object>>);
+pub(crate) struct Converted(BTreeMap<(Key, u64, Name), Arc<Object>>);
 
 impl Converted {
     /// A definition changed, and with it perhaps the webhook.

@@ -81,7 +81,7 @@ const CHECKS: &[Check] = &[
         done(has(api, "", "configmaps", "kube-system", "kube-apiserver-legacy-service-account-token-tracking"))
     }),
     check("poststarthook/start-service-ip-repair-controllers", |api| {
-        done(api.store.current().count(&GroupResource::new("networking.k8s.io", "ipaddresses")) > 0)
+        done(api.store.current().count(&GroupResource::literal("networking.k8s.io", "ipaddresses")) > 0)
     }),
     check("poststarthook/rbac/bootstrap-roles", |api| {
         let roles = ["admin", "cluster-admin", "edit", "system:basic-user", "system:node", "view"];

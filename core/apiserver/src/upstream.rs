@@ -122,7 +122,7 @@ impl Place {
 
 /// Where a port of a Service is answered.
 pub(crate) fn endpoint(api: &ApiServer, namespace: &str, name: &str, port: u16) -> Result<(String, u16), String> {
-    let key = Key::new(&GroupResource::new("", "services"), namespace, name);
+    let key = Key::new(&GroupResource::literal("", "services"), namespace, name);
     let Some(service) = api.store.get(&key) else { return Err(format!("service {name:?} not found")) };
     let service = service.value();
     if str_at(&service, &["spec", "type"]) == "ExternalName" {
@@ -132,7 +132,7 @@ pub(crate) fn endpoint(api: &ApiServer, namespace: &str, name: &str, port: u16) 
     let stated = ports.iter().find(|stated| i64_at(stated, &["port"]) == Some(i64::from(port)));
     let Some(stated) = stated else { return Err(format!("no service port {port} found for service {name:?}")) };
     let port_name = str_at(stated, &["name"]);
-    let slices = GroupResource::new("discovery.k8s.io", "endpointslices");
+    let slices = GroupResource::literal("discovery.k8s.io", "endpointslices");
     let slices = api.store.list(&slices, Some(namespace));
     let mut found = BTreeSet::new();
     for slice in slices.filter(|slice| slice.meta.labels.get("kubernetes.io/service-name").is_some_and(|of| **of == *name)) {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use object::{Bytes, GroupResource, GroupVersionResource, Result, Rng, Time, Value, json};
+use object::{Bytes, GroupResource, GroupVersionResource, Name, Result, Rng, Time, Value, json};
 use schema::{Registry, Resource};
 use store::{Event, Object, Progress, Store};
 
@@ -38,7 +38,7 @@ pub struct Watches {
 }
 
 /// A version of a custom resource.
-pub(crate) type HeldKey = (GroupResource, Arc<str>);
+pub(crate) type HeldKey = (GroupResource, Name);
 
 /// An event that has to be converted.
 struct Held {

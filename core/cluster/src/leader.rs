@@ -146,7 +146,7 @@ mod tests {
     use object::GroupResource;
 
     fn holder(api: &ApiServer, name: &str) -> Option<(String, i64)> {
-        let key = Key::new(&GroupResource::new("coordination.k8s.io", "leases"), NAMESPACE, name);
+        let key = Key::new(&GroupResource::literal("coordination.k8s.io", "leases"), NAMESPACE, name);
         let lease = api.store().get(&key)?.value();
         Some((str_at(&lease, &["spec", "holderIdentity"]).to_owned(), i64_at(&lease, &["spec", "leaseTransitions"])?))
     }
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(holder(&api, "kube-scheduler"), Some((IDENTITY.to_owned(), 1)));
         give(&mut api, start.plus_secs(37), "");
         assert!(ours.leads(&mut api, start.plus_secs(38)).0, "nobody's is taken");
-        let events = GroupResource::new("", "events");
+        let events = GroupResource::literal("", "events");
         let events = api.store().list(&events, None).map(|event| event.value());
         let said: Vec<String> = events.map(|event| str_at(&event, &["message"]).to_owned()).collect();
         assert!(said.contains(&"wasmkube became leader".to_owned()) && said.contains(&"wasmkube stopped leading".to_owned()));

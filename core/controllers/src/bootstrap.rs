@@ -26,11 +26,11 @@ const KUBECONFIG: &str = "kubeconfig";
 const SIGNATURE: &str = "jws-kubeconfig-";
 
 fn secrets() -> GroupResource {
-    GroupResource::new("", "secrets")
+    GroupResource::literal("", "secrets")
 }
 
 fn config_maps() -> GroupResource {
-    GroupResource::new("", "configmaps")
+    GroupResource::literal("", "configmaps")
 }
 
 /// What a Secret says of a token.

@@ -16,7 +16,7 @@ use crate::queue::WorkQueue;
 const GROUP: &str = "rbac.authorization.k8s.io";
 
 fn roles() -> GroupResource {
-    GroupResource::new(GROUP, "clusterroles")
+    GroupResource::literal(GROUP, "clusterroles")
 }
 
 /// Whether a role is made of others.

@@ -31,11 +31,11 @@ const FEW: u64 = 200;
 pub struct DisruptionController;
 
 fn budgets() -> GroupResource {
-    GroupResource::new("policy", "poddisruptionbudgets")
+    GroupResource::literal("policy", "poddisruptionbudgets")
 }
 
 fn pods() -> GroupResource {
-    GroupResource::new("", "pods")
+    GroupResource::literal("", "pods")
 }
 
 /// Since when a pod's status says that it is about to be disrupted, if somebody other than its kubelet says so.
@@ -250,9 +250,9 @@ fn expected_scale(cx: &mut Context<'_>, budget: &Value, pods: &[Arc<Object>]) ->
 fn scale_of(cx: &mut Context<'_>, owner: &OwnerReference, namespace: &str) -> Result<Option<(String, i64)>, String> {
     let version = GroupVersion::parse(&owner.api_version).unwrap_or_default();
     let resource = match (&*version.group, &*owner.kind) {
-        ("apps" | "extensions", "ReplicaSet") => GroupResource::new("apps", "replicasets"),
-        ("apps", "StatefulSet") => GroupResource::new("apps", "statefulsets"),
-        ("", "ReplicationController") => GroupResource::new("", "replicationcontrollers"),
+        ("apps" | "extensions", "ReplicaSet") => GroupResource::literal("apps", "replicasets"),
+        ("apps", "StatefulSet") => GroupResource::literal("apps", "statefulsets"),
+        ("", "ReplicationController") => GroupResource::literal("", "replicationcontrollers"),
         _ => return scale_by_subresource(cx, owner, namespace),
     };
     let known = |cx: &Context<'_>, resource: &GroupResource, owner: &OwnerReference| {
@@ -261,7 +261,7 @@ fn scale_of(cx: &mut Context<'_>, owner: &OwnerReference, namespace: &str) -> Re
     let Some(mut stored) = known(cx, &resource, owner) else { return Ok(None) };
     let above = stored.meta.controller().filter(|above| &*resource.resource == "replicasets" && above.kind == "Deployment");
     if let Some(above) = above.cloned() {
-        let Some(deployment) = known(cx, &GroupResource::new("apps", "deployments"), &above) else { return Ok(None) };
+        let Some(deployment) = known(cx, &GroupResource::literal("apps", "deployments"), &above) else { return Ok(None) };
         stored = deployment;
     }
     Ok(Some((stored.meta.uid.clone(), i64_at(&stored.value(), &["spec", "replicas"]).unwrap_or(1))))

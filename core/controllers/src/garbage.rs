@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use apiserver::{DeleteOptions, PatchKind, Preconditions, Propagation, gvr};
+use apiserver::{DeleteOptions, PatchKind, Preconditions, Propagation};
 use object::events::EventType;
 use object::value::{list_at, str_at};
 use object::{GroupVersion, GroupVersionResource, OwnerReference, Result, Value, json};
@@ -93,7 +93,7 @@ fn report_elsewhere(cx: &mut Context<'_>, object: &Arc<Object>) {
         if !resource.namespaced {
             continue;
         }
-        let namespaces = object::GroupResource::new("", "namespaces");
+        let namespaces = object::GroupResource::literal("", "namespaces");
         let is_there = |namespace: &str| {
             let key = Key::new(&resource.storage.resource, namespace, &owner.name);
             cx.store().get(&key).is_some_and(|found| found.meta.uid == owner.uid)
@@ -240,7 +240,7 @@ fn write(
     action: impl FnOnce(&mut Context<'_>, &GroupVersionResource, &Key) -> Result<()>,
 ) -> Result<()> {
     let version = GroupVersion::parse(str_at(&object.value(), &["apiVersion"])).unwrap_or_default();
-    let resource = gvr(&version.group, &version.version, &object.key.resource.resource);
+    let resource = GroupVersionResource::new(&version.group, &version.version, &object.key.resource.resource);
     match action(cx, &resource, &object.key) {
         Err(error) if error.is_not_found() => Ok(()),
         other => other,

@@ -114,7 +114,7 @@ impl Index {
 
 /// The claims that a pod uses.
 fn claims(pod: &Object) -> impl Iterator<Item = Key> {
-    let claims = GroupResource::new("", "persistentvolumeclaims");
+    let claims = GroupResource::literal("", "persistentvolumeclaims");
     pod.view::<PodClaims>().names.iter().map(move |name| Key::new(&claims, &pod.key.namespace, name))
 }
 

@@ -131,7 +131,7 @@ impl ServiceLoadBalancers {
             let finalizers: Vec<Value> = finalizers.chain([json!(FINALIZER)]).collect();
             patch(cx, service, json!({"metadata": {"finalizers": finalizers}}))?;
         }
-        let nodes = GroupResource::new("", "nodes");
+        let nodes = GroupResource::literal("", "nodes");
         let usable = cx.store().list(&nodes, None).any(|node| !node.meta.labels.contains_key(EXCLUDED));
         if !usable {
             let why = "There are no available nodes for LoadBalancer";

@@ -4,7 +4,7 @@
 
 use apiserver::{DeleteOptions, Propagation, gvr};
 use object::value::{self, list_at};
-use object::{ApiError, GroupResource, Result, Time, Value, json};
+use object::{ApiError, GroupResource, GroupVersionResource, Result, Time, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{Event, Key, Object, Store};
@@ -23,11 +23,11 @@ const MICROS_PER_OBJECT: u64 = 20;
 const FEW: usize = 200;
 
 fn namespaces() -> GroupResource {
-    GroupResource::new("", "namespaces")
+    GroupResource::literal("", "namespaces")
 }
 
 fn pods() -> GroupResource {
-    GroupResource::new("", "pods")
+    GroupResource::literal("", "pods")
 }
 
 impl Controller for NamespaceController {
@@ -110,7 +110,7 @@ fn delete(cx: &mut Context<'_>, object: &Object) -> Result<()> {
     };
     let options = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
     match cx.client().delete(
-        &gvr(&group, &version, &object.key.resource.resource),
+        &GroupVersionResource::new(&group, &version, &object.key.resource.resource),
         &object.key.namespace,
         &object.key.name,
         &options,

@@ -27,6 +27,8 @@ pub struct PodView {
     pub deletion_cost: i64,
     /// Tolerations, for evictions.
     pub tolerations: Vec<Value>,
+    /// Whether it wants devices by ResourceClaims, and whether any of these is made from a template.
+    pub claims: (bool, bool),
 }
 
 impl View for PodView {
@@ -49,6 +51,7 @@ impl View for PodView {
             .map(|container| str_at(container, &["name"]))
             .collect();
         let initial = list_at(pod, &["status", "initContainerStatuses"]);
+        let claims = list_at(pod, &["spec", "resourceClaims"]);
         let cost = object::meta::annotation(pod, "controller.kubernetes.io/pod-deletion-cost");
         PodView {
             node: str_at(pod, &["spec", "nodeName"]).to_owned(),
@@ -61,6 +64,7 @@ impl View for PodView {
             ports: ports.collect(),
             deletion_cost: cost.and_then(|c| c.parse().ok()).unwrap_or(0),
             tolerations: list_at(pod, &["spec", "tolerations"]).to_vec(),
+            claims: (!claims.is_empty(), claims.iter().any(|claim| !str_at(claim, &["resourceClaimTemplateName"]).is_empty())),
         }
     }
 }

@@ -20,7 +20,7 @@ pub const BURST: usize = 500;
 
 /// The pods of the core group.
 pub fn pods() -> GroupResource {
-    GroupResource::new("", "pods")
+    GroupResource::literal("", "pods")
 }
 
 /// A kind of object that manages pods.

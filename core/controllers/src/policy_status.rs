@@ -35,7 +35,7 @@ impl Controller for PolicyStatusController {
     }
 
     fn changed(&mut self, _store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {
-        if event.key().resource == GroupResource::new(GROUP, "validatingadmissionpolicies") {
+        if event.key().resource == GroupResource::literal(GROUP, "validatingadmissionpolicies") {
             queue.add(event.key().clone());
         }
     }

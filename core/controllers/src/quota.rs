@@ -26,7 +26,7 @@ impl Controller for ResourceQuotaController {
     }
 
     fn changed(&mut self, store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {
-        let quotas = GroupResource::new("", "resourcequotas");
+        let quotas = GroupResource::literal("", "resourcequotas");
         let namespace = &event.key().namespace;
         if namespace.is_empty() {
             return;
@@ -38,7 +38,7 @@ impl Controller for ResourceQuotaController {
 
     fn reconcile(&mut self, cx: &mut Context<'_>, key: &Key) -> Result<()> {
         // Where there is much, changes come in great numbers, and one look is enough for many of them.
-        if cx.store().current().count(&GroupResource::new("", "pods")) > FEW {
+        if cx.store().current().count(&GroupResource::literal("", "pods")) > FEW {
             cx.queue.hold(key.clone(), cx.now.plus_millis(PAUSE_MILLIS));
         }
         let Some(stored) = cx.get(key).filter(|quota| quota.meta.deletion_timestamp.is_none()) else { return Ok(()) };

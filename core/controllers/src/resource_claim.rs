@@ -13,6 +13,7 @@ use store::{Event, Key, Object, Store};
 use crate::context::Context;
 use crate::index::Index;
 use crate::manager::Controller;
+use crate::pod::PodView;
 use crate::queue::WorkQueue;
 
 /// Says for which entry of its pod a claim was made.
@@ -28,7 +29,7 @@ fn claims() -> GroupVersionResource {
 }
 
 fn pods() -> GroupResource {
-    GroupResource::new("", "pods")
+    GroupResource::literal("", "pods")
 }
 
 impl Controller for ResourceClaimController {
@@ -39,9 +40,8 @@ impl Controller for ResourceClaimController {
     fn changed(&mut self, store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {
         let key = event.key();
         if key.resource == pods() {
-            // Most pods have none, and that is seen without reading them.
-            let has = |object: &Arc<Object>| contains(&object.bytes, b"\"resourceClaims\"");
-            let Some(pod) = event.new.as_ref().or(event.old.as_ref()).filter(|pod| has(pod)) else { return };
+            let has = |pod: &&Arc<Object>| pod.view::<PodView>().claims.0;
+            let Some(pod) = event.new.as_ref().or(event.old.as_ref()).filter(has) else { return };
             queue.add(key.clone());
             for name in names(&pod.value()) {
                 queue.add(Key::new(&claims().group_resource(), &key.namespace, &name));
@@ -52,8 +52,8 @@ impl Controller for ResourceClaimController {
             for owner in made_for.map(|claim| claim.meta.owner_references.as_slice()).into_iter().flatten() {
                 queue.add(Key::new(&pods(), &key.namespace, &owner.name));
             }
-        } else if key.resource == GroupResource::new("resource.k8s.io", "resourceclaimtemplates") && event.new.is_some() {
-            let waiting = |pod: &&Arc<Object>| contains(&pod.bytes, b"\"resourceClaimTemplateName\"");
+        } else if key.resource == GroupResource::literal("resource.k8s.io", "resourceclaimtemplates") && event.new.is_some() {
+            let waiting = |pod: &&Arc<Object>| pod.view::<PodView>().claims.1;
             store.list(&pods(), Some(&key.namespace)).filter(waiting).for_each(|pod| queue.add(pod.key.clone()));
         }
     }
@@ -62,10 +62,6 @@ impl Controller for ResourceClaimController {
         let Some(object) = cx.get(key) else { return Ok(()) };
         if key.resource == pods() { pod(cx, &object) } else { claim(cx, &object) }
     }
-}
-
-fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
-    bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
 /// The claims of a pod, by name.
@@ -130,7 +126,7 @@ fn find(cx: &Context<'_>, pod: &Object, entry: &str) -> Option<String> {
 
 fn make(cx: &mut Context<'_>, pod: &Object, entry: &str, template: &str) -> Result<String> {
     let Key { namespace, name, .. } = &pod.key;
-    let templates = GroupResource::new("resource.k8s.io", "resourceclaimtemplates");
+    let templates = GroupResource::literal("resource.k8s.io", "resourceclaimtemplates");
     let stored = cx.get(&Key::new(&templates, namespace, template));
     let template = stored.ok_or_else(|| ApiError::not_found(&templates, template))?.value();
     let mut claim = json!({

@@ -26,9 +26,9 @@ impl Controller for RootCaPublisher {
     }
 
     fn changed(&mut self, _store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {
-        let namespaces = GroupResource::new("", "namespaces");
+        let namespaces = GroupResource::literal("", "namespaces");
         let key = event.key();
-        if key.resource == GroupResource::new("", "configmaps") && &*key.name == NAME {
+        if key.resource == GroupResource::literal("", "configmaps") && &*key.name == NAME {
             // Whoever changes it finds it changed back.
             queue.add(Key::new(&namespaces, "", &key.namespace));
         } else if let Some(key) = namespace_of(event, "configmaps", NAME) {
@@ -42,7 +42,7 @@ impl Controller for RootCaPublisher {
             "apiVersion": "v1", "kind": "ConfigMap", "data": data,
             "metadata": {"name": NAME, "annotations": {"kubernetes.io/description": DESCRIPTION}},
         });
-        let there = cx.get(&Key::new(&GroupResource::new("", "configmaps"), &key.name, NAME));
+        let there = cx.get(&Key::new(&GroupResource::literal("", "configmaps"), &key.name, NAME));
         let Some(there) = there else { return keep(cx, key, "configmaps", NAME, wanted) };
         let mut object: Value = there.value();
         let described = at(&object, &["metadata", "annotations", "kubernetes.io/description"]).is_some();

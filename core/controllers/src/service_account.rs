@@ -30,20 +30,20 @@ impl Controller for ServiceAccountController {
 }
 
 /// The namespace that must be looked at: a new or changed one, or the one that just lost the named object.
-pub fn namespace_of(event: &Event, resource: &str, name: &str) -> Option<Key> {
-    let namespaces = GroupResource::new("", "namespaces");
+pub fn namespace_of(event: &Event, resource: &'static str, name: &str) -> Option<Key> {
+    let namespaces = GroupResource::literal("", "namespaces");
     let key = event.key();
     if key.resource == namespaces {
         return event.new.is_some().then(|| key.clone());
     }
-    let lost = event.new.is_none() && key.resource == GroupResource::new("", resource) && &*key.name == name;
+    let lost = event.new.is_none() && key.resource == GroupResource::literal("", resource) && &*key.name == name;
     lost.then(|| Key::new(&namespaces, "", &key.namespace))
 }
 
 /// Makes an object in an active namespace, if it is missing.
-pub fn keep(cx: &mut Context<'_>, namespace: &Key, resource: &str, name: &str, object: object::Value) -> Result<()> {
+pub fn keep(cx: &mut Context<'_>, namespace: &Key, resource: &'static str, name: &str, object: object::Value) -> Result<()> {
     let active = cx.get(namespace).is_some_and(|ns| ns.meta.deletion_timestamp.is_none());
-    let there = cx.store().get(&Key::new(&GroupResource::new("", resource), &namespace.name, name)).is_some();
+    let there = cx.store().get(&Key::new(&GroupResource::literal("", resource), &namespace.name, name)).is_some();
     if !active || there {
         return Ok(());
     }

@@ -20,11 +20,11 @@ const FINALIZER: &str = "networking.k8s.io/service-cidr-finalizer";
 const GROUP: &str = "networking.k8s.io";
 
 fn cidrs() -> GroupResource {
-    GroupResource::new(GROUP, "servicecidrs")
+    GroupResource::literal(GROUP, "servicecidrs")
 }
 
 fn addresses() -> GroupResource {
-    GroupResource::new(GROUP, "ipaddresses")
+    GroupResource::literal(GROUP, "ipaddresses")
 }
 
 /// Address and length of a range.

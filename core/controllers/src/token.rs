@@ -33,10 +33,10 @@ impl Controller for TokenController {
     }
 
     fn changed(&mut self, store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {
-        let (secrets, key) = (GroupResource::new("", "secrets"), event.key());
+        let (secrets, key) = (GroupResource::literal("", "secrets"), event.key());
         if key.resource == secrets && event.new.is_some() {
             queue.add(key.clone());
-        } else if key.resource == GroupResource::new("", "serviceaccounts") && (event.old.is_none() || event.new.is_none()) {
+        } else if key.resource == GroupResource::literal("", "serviceaccounts") && (event.old.is_none() || event.new.is_none()) {
             store.list(&secrets, Some(&key.namespace)).for_each(|secret| queue.add(secret.key.clone()));
         }
     }
@@ -48,7 +48,7 @@ impl Controller for TokenController {
         if str_at(&secret, &["type"]) != TYPE || name.is_empty() {
             return Ok(());
         }
-        let account = cx.get(&Key::new(&GroupResource::new("", "serviceaccounts"), &key.namespace, &name));
+        let account = cx.get(&Key::new(&GroupResource::literal("", "serviceaccounts"), &key.namespace, &name));
         let uid = meta::annotation(&secret, UID).unwrap_or_default();
         let secrets = gvr("", "v1", "secrets");
         let Some(account) = account.filter(|account| uid.is_empty() || account.meta.uid == uid) else {

@@ -22,7 +22,7 @@ impl Controller for TtlAfterFinishedController {
     }
 
     fn changed(&mut self, _store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {
-        if event.key().resource == GroupResource::new("batch", "jobs") {
+        if event.key().resource == GroupResource::literal("batch", "jobs") {
             queue.add(event.key().clone());
         }
     }

@@ -11,7 +11,7 @@ use object::{GroupVersionResource, Value, json};
 use support::World;
 use wasmkube_controllers::Settings;
 
-fn core(resource: &str) -> GroupVersionResource {
+fn core(resource: &'static str) -> GroupVersionResource {
     gvr("", "v1", resource)
 }
 

@@ -6,7 +6,7 @@ use apiserver::{DeleteOptions, UserInfo, gvr};
 use object::{Value, json};
 use support::World;
 
-fn core(resource: &str) -> object::GroupVersionResource {
+fn core(resource: &'static str) -> object::GroupVersionResource {
     gvr("", "v1", resource)
 }
 

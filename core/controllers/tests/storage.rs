@@ -16,7 +16,7 @@ fn volumes() -> GroupVersionResource {
     gvr("", "v1", "persistentvolumes")
 }
 
-fn storage(resource: &str) -> GroupVersionResource {
+fn storage(resource: &'static str) -> GroupVersionResource {
     gvr("storage.k8s.io", "v1", resource)
 }
 

@@ -1,48 +1,49 @@
 //! Names of kinds and resources.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::Name;
 
 /// An API group and a version in it, written `apps/v1`, or `v1` for the core group (whose name is empty).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct GroupVersion {
     /// Group, empty for the core group.
-    pub group: Arc<str>,
+    pub group: Name,
     /// Version, for example `v1`.
-    pub version: Arc<str>,
+    pub version: Name,
 }
 
 /// A kind in a version of a group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct GroupVersionKind {
     /// Group, empty for the core group.
-    pub group: Arc<str>,
+    pub group: Name,
     /// Version, for example `v1`.
-    pub version: Arc<str>,
+    pub version: Name,
     /// Kind, for example `Deployment`.
-    pub kind: Arc<str>,
+    pub kind: Name,
 }
 
 /// A resource (the plural, lower-case name in URLs) in a version of a group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct GroupVersionResource {
     /// Group, empty for the core group.
-    pub group: Arc<str>,
+    pub group: Name,
     /// Version, for example `v1`.
-    pub version: Arc<str>,
+    pub version: Name,
     /// Resource, for example `deployments`.
-    pub resource: Arc<str>,
+    pub resource: Name,
 }
 
 /// A resource whatever its version; objects are stored under this name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct GroupResource {
     /// Group, empty for the core group.
-    pub group: Arc<str>,
+    pub group: Name,
     /// Resource, for example `deployments`.
-    pub resource: Arc<str>,
+    pub resource: Name,
 }
 
 impl GroupVersion {
@@ -78,6 +79,11 @@ impl GroupVersionKind {
         GroupVersionKind { group: group.into(), version: version.into(), kind: kind.into() }
     }
 
+    /// One that the program knows.
+    pub const fn literal(group: &'static str, version: &'static str, kind: &'static str) -> Self {
+        GroupVersionKind { group: Name::literal(group), version: Name::literal(version), kind: Name::literal(kind) }
+    }
+
     /// The `apiVersion` field of objects of this kind.
     pub fn api_version(&self) -> String {
         self.group_version().to_string()
@@ -95,6 +101,11 @@ impl GroupVersionResource {
         GroupVersionResource { group: group.into(), version: version.into(), resource: resource.into() }
     }
 
+    /// One that the program knows.
+    pub const fn literal(group: &'static str, version: &'static str, resource: &'static str) -> Self {
+        GroupVersionResource { group: Name::literal(group), version: Name::literal(version), resource: Name::literal(resource) }
+    }
+
     /// Without the version.
     pub fn group_resource(&self) -> GroupResource {
         GroupResource { group: self.group.clone(), resource: self.resource.clone() }
@@ -110,6 +121,11 @@ impl GroupResource {
     /// From its parts.
     pub fn new(group: &str, resource: &str) -> Self {
         GroupResource { group: group.into(), resource: resource.into() }
+    }
+
+    /// One that the program knows.
+    pub const fn literal(group: &'static str, resource: &'static str) -> Self {
+        GroupResource { group: Name::literal(group), resource: Name::literal(resource) }
     }
 }
 

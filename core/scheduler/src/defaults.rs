@@ -33,7 +33,7 @@ pub(crate) fn constraints(pod: &PodInfo, store: &Store, profile: &Profile) -> De
         return Defaults::default();
     }
     let mut labels = json!({});
-    for service in store.list(&GroupResource::new("", "services"), Some(&pod.namespace)) {
+    for service in store.list(&GroupResource::literal("", "services"), Some(&pod.namespace)) {
         let selected = service.view::<Selected>();
         if selected.selector.matches(&pod.labels)
             && let (Some(all), Some(more)) = (labels.as_object_mut(), selected.labels.as_object())

@@ -92,7 +92,7 @@ impl Preemption<'_> {
         let offset = if possible.is_empty() { 0 } else { rng.below(possible.len() as u64) as usize };
         let mut reasons = vec!["Preemption is not helpful for scheduling".to_owned(); total - possible.len()];
         let mut candidates: Vec<Candidate> = Vec::new();
-        let resource = GroupResource::new("policy", "poddisruptionbudgets");
+        let resource = GroupResource::literal("policy", "poddisruptionbudgets");
         let store = self.store;
         let budgets: Budgets<'_> = store.list(&resource, None).map(|o| (o.key.namespace.clone(), o.view::<Budget>())).collect();
         let (before, after) = possible.split_at(offset);

@@ -251,7 +251,7 @@ mod tests {
     use object::GroupResource;
 
     fn key(name: &str) -> Key {
-        Key::new(&GroupResource::new("", "pods"), "default", name)
+        Key::new(&GroupResource::literal("", "pods"), "default", name)
     }
 
     fn pod(priority: i64) -> Arc<PodInfo> {

@@ -93,9 +93,9 @@ impl Scheduler {
             attempts: Attempts::default(),
             unsaid: VecDeque::new(),
             names: Names {
-                pods: GroupResource::new("", "pods"),
-                nodes: GroupResource::new("", "nodes"),
-                namespaces: GroupResource::new("", "namespaces"),
+                pods: GroupResource::literal("", "pods"),
+                nodes: GroupResource::literal("", "nodes"),
+                namespaces: GroupResource::literal("", "namespaces"),
                 pods_v1: gvr("", "v1", "pods"),
                 events_v1: gvr("", "v1", "events"),
             },

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use object::GroupResource;
-use object::gvk::{GroupVersionKind, GroupVersionResource};
+use object::{GroupResource, GroupVersionKind, GroupVersionResource, Name};
 
 use crate::model::{FieldModel, ListModel, Model, NodeModel, ResourceModel, ShapeModel};
 use crate::resource::{Column, Group, Resource, Storage, Subresource};
@@ -25,7 +24,7 @@ pub(crate) fn load() -> (Vec<Group>, Vec<Resource>, Arc<Types>) {
     let groups = model
         .groups
         .iter()
-        .map(|g| Group { name: g.name.into(), versions: g.versions.iter().map(|v| Arc::from(*v)).collect() })
+        .map(|g| Group { name: Name::literal(g.name), versions: g.versions.iter().map(|v| Name::literal(v)).collect() })
         .collect();
     let resources = model.resources.iter().map(|r| resource(&model, r, &types)).collect();
     (groups, resources, types)
@@ -100,20 +99,21 @@ fn texts(from: &[&'static str]) -> Vec<Text> {
 }
 
 fn resource(model: &Model<'static>, from: &ResourceModel<'static>, types: &Arc<Types>) -> Resource {
-    let kind = GroupVersionKind::new(from.group, from.version, from.kind);
+    let kind = GroupVersionKind::literal(from.group, from.version, from.kind);
     // `group/version/resource`, or `version/resource` for the core group.
-    let parts: Vec<&str> = from.stored_as.split('/').collect();
+    let parts: Vec<&'static str> = from.stored_as.split('/').collect();
     let storage = match parts.as_slice() {
-        [group, version, resource] => {
-            Storage { resource: GroupResource::new(group, resource), kind: GroupVersionKind::new(group, version, from.kind) }
-        }
+        [group, version, resource] => Storage {
+            resource: GroupResource::literal(group, resource),
+            kind: GroupVersionKind::literal(group, version, from.kind),
+        },
         [version, resource] => {
-            Storage { resource: GroupResource::new("", resource), kind: GroupVersionKind::new("", version, from.kind) }
+            Storage { resource: GroupResource::literal("", resource), kind: GroupVersionKind::literal("", version, from.kind) }
         }
-        _ => Storage { resource: GroupResource::new(from.group, from.resource), kind: kind.clone() },
+        _ => Storage { resource: GroupResource::literal(from.group, from.resource), kind: kind.clone() },
     };
     Resource {
-        gvr: GroupVersionResource::new(from.group, from.version, from.resource),
+        gvr: GroupVersionResource::literal(from.group, from.version, from.resource),
         list_kind: format!("{}List", from.kind).into(),
         singular: from.kind.to_lowercase().into(),
         namespaced: from.namespaced,

@@ -5,6 +5,8 @@
 //! nulls and empty values that Go would leave out are left out, those it always writes are put in, and times and
 //! quantities take their canonical form. The result is what is stored and compared.
 
+mod patched;
+
 use std::fmt;
 
 use object::quantity::Quantity;
@@ -15,6 +17,8 @@ use serde_json::{Map, Value};
 use crate::gotype::{embedded, go_type, shown_number};
 use crate::resource::Resource;
 use crate::types::{Field, Format, Shape, Type};
+
+pub use patched::resource_after_patch;
 
 /// An object as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,20 +99,16 @@ fn finish_root(decoded: &mut Decoded) {
     }
 }
 
-fn run<'de, D: Deserializer<'de>>(ty: Type<'_>, from: D, json: Option<&[u8]>) -> Result<Decoded, DecodeError> {
+fn run<'de, D: Deserializer<'de, Error = serde_json::Error>>(
+    ty: Type<'_>,
+    from: D,
+    json: Option<&[u8]>,
+) -> Result<Decoded, DecodeError> {
     let mut context = Context::default();
     let seed = Seed { ty, field: None, owner: ty, path: &Path::Root, cx: &mut context };
     match seed.deserialize(from) {
         Ok(object) => Ok(Decoded { object, strict: context.strict }),
-        Err(error) => Err(match context.failure {
-            Some(Failure::Message(message)) => DecodeError::Type(message),
-            // serde hands over large and fractional numbers as f64; the message wants them as they were written.
-            Some(Failure::Number { value, rest }) => {
-                let text = json.and_then(|j| literal(j, value)).unwrap_or_else(|| shown_number(value));
-                DecodeError::Type(format!("json: cannot unmarshal number {text} {rest}"))
-            }
-            None => DecodeError::Syntax(error.to_string()),
-        }),
+        Err(error) => Err(context.failed(&error, json)),
     }
 }
 
@@ -142,6 +142,21 @@ fn literal(json: &[u8], value: f64) -> Option<String> {
 struct Context {
     strict: Vec<String>,
     failure: Option<Failure>,
+}
+
+impl Context {
+    /// Why reading ended with an error.
+    fn failed(self, error: &serde_json::Error, json: Option<&[u8]>) -> DecodeError {
+        match self.failure {
+            Some(Failure::Message(message)) => DecodeError::Type(message),
+            // serde hands over large and fractional numbers as f64; the message wants them as they were written.
+            Some(Failure::Number { value, rest }) => {
+                let text = json.and_then(|j| literal(j, value)).unwrap_or_else(|| shown_number(value));
+                DecodeError::Type(format!("json: cannot unmarshal number {text} {rest}"))
+            }
+            None => DecodeError::Syntax(error.to_string()),
+        }
+    }
 }
 
 enum Failure {

@@ -31,7 +31,7 @@ impl Registry {
         let (mut groups, mut list, builtin) = crate::builtin::load();
         list.retain(|resource| config.serves(&resource.gvr));
         for group in &mut groups {
-            let has = |version: &Arc<str>| list.iter().any(|r| r.gvr.group == group.name && r.gvr.version == *version);
+            let has = |version: &object::Name| list.iter().any(|r| r.gvr.group == group.name && r.gvr.version == *version);
             group.versions.retain(has);
         }
         groups.retain(|group| !group.versions.is_empty());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use object::{GroupResource, GroupVersionKind, GroupVersionResource};
+use object::{GroupResource, GroupVersionKind, GroupVersionResource, Name};
 
 use crate::crd::Custom;
 use crate::types::{Root, Text, Type};
@@ -11,9 +11,9 @@ use crate::types::{Root, Text, Type};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Name, empty for the core group.
-    pub name: Arc<str>,
+    pub name: Name,
     /// Served versions, the preferred one first.
-    pub versions: Vec<Arc<str>>,
+    pub versions: Vec<Name>,
 }
 
 /// A resource in one version.

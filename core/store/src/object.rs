@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn views_of_several_types_live_beside_each_other() {
         let value = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
-        let key = Key::new(&GroupResource::new("", "pods"), "default", "a");
+        let key = Key::new(&GroupResource::literal("", "pods"), "default", "a");
         let object = Object::new(key, 1, &value);
         assert_eq!(object.body(), br#""metadata":{"name":"a"}}"#);
         assert_eq!(object.view::<Name>().0, "a");

@@ -26,7 +26,7 @@ fn ranges(api: &ApiServer, attributes: &Attributes<'_>) -> Vec<Value> {
     if attributes.target.namespace.is_empty() {
         return Vec::new();
     }
-    let resource = GroupResource::new("", "limitranges");
+    let resource = GroupResource::literal("", "limitranges");
     api.store.list(&resource, Some(&attributes.target.namespace)).map(|range| range.value()).collect()
 }
 

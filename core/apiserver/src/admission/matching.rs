@@ -33,7 +33,7 @@ impl Attributes<'_> {
             let removed = || self.old.cloned().unwrap_or_default();
             return Some(if object.is_null() { removed() } else { object.clone() });
         }
-        let key = Key::new(&GroupResource::new("", "namespaces"), "", &self.target.namespace);
+        let key = Key::new(&GroupResource::literal("", "namespaces"), "", &self.target.namespace);
         api.store.get(&key).map(|namespace| namespace.value())
     }
 

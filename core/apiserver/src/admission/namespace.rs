@@ -13,7 +13,7 @@ const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 /// Refuses the deletion of what every cluster needs.
 pub fn delete(target: &Target) -> Result<()> {
     let resource = target.resource.group_resource();
-    if resource == GroupResource::new("", "namespaces") && IMMORTAL.contains(&target.name.as_str()) {
+    if resource == GroupResource::literal("", "namespaces") && IMMORTAL.contains(&target.name.as_str()) {
         return Err(ApiError::forbidden(&resource, &target.name, "this namespace may not be deleted"));
     }
     Ok(())
@@ -25,7 +25,7 @@ pub fn lifecycle(api: &mut ApiServer, attributes: &Attributes<'_>, _object: &mut
     if target.namespace.is_empty() || attributes.operation != Operation::Create {
         return Ok(());
     }
-    let namespaces = GroupResource::new("", "namespaces");
+    let namespaces = GroupResource::literal("", "namespaces");
     let Some(namespace) = api.store.get(&Key::new(&namespaces, "", &target.namespace)) else {
         return Err(ApiError::not_found(&namespaces, &target.namespace));
     };

@@ -114,7 +114,7 @@ impl Request<'_> {
         if bool_at(owner, &["blockOwnerDeletion"]) {
             return Ok(Some(format!("node {node:?} must not set blockOwnerDeletion on an owner reference")));
         }
-        let nodes = GroupResource::new("", "nodes");
+        let nodes = GroupResource::literal("", "nodes");
         let stored = self.api.store.get(&Key::new(&nodes, "", node)).ok_or_else(|| ApiError::not_found(&nodes, node))?;
         let (said, is) = (str_at(owner, &["uid"]), &stored.meta.uid);
         if said != is {
@@ -146,7 +146,7 @@ impl Request<'_> {
     }
 
     fn stored_pod(&self, name: &str) -> Result<Value> {
-        let pods = GroupResource::new("", "pods");
+        let pods = GroupResource::literal("", "pods");
         let key = Key::new(&pods, &self.attributes.target.namespace, name);
         self.api.store.get(&key).map(|pod| pod.value()).ok_or_else(|| ApiError::not_found(&pods, name))
     }

@@ -15,7 +15,7 @@ const TOKEN_SECONDS: u64 = 3607;
 const TOLERATION_SECONDS: u64 = 300;
 
 fn pods() -> GroupResource {
-    GroupResource::new("", "pods")
+    GroupResource::literal("", "pods")
 }
 
 /// ServiceAccount: the account must exist; its token is mounted unless somebody says no.
@@ -31,7 +31,7 @@ pub fn service_account(api: &mut ApiServer, attributes: &Attributes<'_>, pod: &m
     let name = if given.is_empty() { "default".to_owned() } else { given.to_owned() };
     value::set(pod, &["spec", "serviceAccountName"], name.as_str());
     value::set(pod, &["spec", "serviceAccount"], name.as_str());
-    let key = Key::new(&GroupResource::new("", "serviceaccounts"), &target.namespace, &name);
+    let key = Key::new(&GroupResource::literal("", "serviceaccounts"), &target.namespace, &name);
     let Some(account) = api.store.get(&key) else {
         let why = format!("error looking up service account {}/{name}: serviceaccount {name:?} not found", target.namespace);
         return Err(ApiError::forbidden(&pods(), str_at(pod, &["metadata", "name"]), &why));
@@ -78,7 +78,7 @@ pub fn priority(api: &mut ApiServer, attributes: &Attributes<'_>, pod: &mut Valu
     if !attributes.is("", "pods") || attributes.operation != Operation::Create {
         return Ok(());
     }
-    let classes = GroupResource::new("scheduling.k8s.io", "priorityclasses");
+    let classes = GroupResource::literal("scheduling.k8s.io", "priorityclasses");
     let named = str_at(pod, &["spec", "priorityClassName"]).to_owned();
     let class = if named.is_empty() {
         let defaults = api.store.list(&classes, None).map(|c| c.value()).filter(|c| value::bool_at(c, &["globalDefault"]));
@@ -144,7 +144,7 @@ pub fn topology_labels(api: &mut ApiServer, attributes: &Attributes<'_>, object:
     if node.is_empty() {
         return Ok(());
     }
-    let Some(node) = api.store.get(&Key::new(&GroupResource::new("", "nodes"), "", node)) else { return Ok(()) };
+    let Some(node) = api.store.get(&Key::new(&GroupResource::literal("", "nodes"), "", node)) else { return Ok(()) };
     for label in ["topology.kubernetes.io/zone", "topology.kubernetes.io/region"] {
         if let Some(value) = node.meta.labels.get(label)
             && at(object, &["metadata", "labels", label]).is_none()

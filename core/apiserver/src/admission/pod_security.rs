@@ -66,7 +66,7 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
     if is_pod && attributes.old.is_some_and(|old| old.get("spec") == object.get("spec")) {
         return Ok(());
     }
-    let key = Key::new(&GroupResource::new("", "namespaces"), "", &attributes.target.namespace);
+    let key = Key::new(&GroupResource::literal("", "namespaces"), "", &attributes.target.namespace);
     let Some(namespace) = api.store.get(&key).map(|namespace| namespace.value()) else { return Ok(()) };
     let config = api.settings.pod_security.clone();
     if let Some(why) = config.exempts(&attributes.target.namespace, &attributes.user.name, spec) {

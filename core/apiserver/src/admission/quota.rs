@@ -255,7 +255,7 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, object: &Value
     if target.namespace.is_empty() || !whole || attributes.operation == Operation::Delete {
         return Ok(());
     }
-    let quotas = GroupResource::new("", "resourcequotas");
+    let quotas = GroupResource::literal("", "resourcequotas");
     let resource = target.resource.storage.resource.clone();
     let quotas: Vec<Value> = api.store.list(&quotas, Some(&target.namespace)).map(|quota| quota.value()).collect();
     if quotas.is_empty() {

@@ -22,7 +22,7 @@ pub fn mutate(api: &mut ApiServer, attributes: &Attributes<'_>, pod: &mut Value)
         }
         return Ok(());
     }
-    let key = Key::new(&GroupResource::new("node.k8s.io", "runtimeclasses"), "", &named);
+    let key = Key::new(&GroupResource::literal("node.k8s.io", "runtimeclasses"), "", &named);
     let Some(class) = api.store.get(&key).map(|class| class.value()) else {
         let why = format!("pod rejected: RuntimeClass {named:?} not found");
         return Err(attributes.forbidden(&why));

@@ -21,7 +21,7 @@ pub fn validate(api: &mut ApiServer, attributes: &Attributes<'_>, pod: &Value) -
         Some(_) => mirror(pod),
         None => {
             let name = str_at(pod, &["spec", "serviceAccountName"]);
-            let key = Key::new(&GroupResource::new("", "serviceaccounts"), &attributes.target.namespace, name);
+            let key = Key::new(&GroupResource::literal("", "serviceaccounts"), &attributes.target.namespace, name);
             let account = api.store.get(&key).map(|account| account.value());
             account.filter(|account| is_true(object::meta::annotation(account, ENFORCE))).and_then(|a| unlisted(pod, &a))
         }

@@ -59,7 +59,7 @@ pub fn claim_resize(api: &mut ApiServer, attributes: &Attributes<'_>, claim: &Va
         let said = object::meta::annotation(claim, "volume.beta.kubernetes.io/storage-class");
         said.unwrap_or(str_at(claim, &["spec", "storageClassName"])).to_owned()
     };
-    let classes = GroupResource::new("storage.k8s.io", "storageclasses");
+    let classes = GroupResource::literal("storage.k8s.io", "storageclasses");
     let same = class(claim) == class(old);
     let stored = api.store.get(&Key::new(&classes, "", &class(claim))).filter(|_| same);
     if stored.is_some_and(|class| bool_at(&class.value(), &["allowVolumeExpansion"])) {

@@ -54,7 +54,7 @@ fn complete(entry: &Value, kind: &str) -> Value {
     object
 }
 
-fn reconcile(client: &mut Client<'_>, resource: &str, wanted: &Value) {
+fn reconcile(client: &mut Client<'_>, resource: &'static str, wanted: &Value) {
     let (namespace, name) = (str_at(wanted, &["metadata", "namespace"]), str_at(wanted, &["metadata", "name"]));
     let resource = gvr(GROUP, "v1", resource);
     let stored = client.store().get(&Key::new(&GroupResource::new(GROUP, &resource.resource), namespace, name)).cloned();

@@ -145,7 +145,7 @@ impl Request<'_> {
 
     /// Whether some pod of this namespace that is bound to the node is as wanted.
     fn any_pod(&self, namespace: &str, wanted: impl Fn(&PodRefs) -> bool) -> bool {
-        let pods = GroupResource::new("", "pods");
+        let pods = GroupResource::literal("", "pods");
         let mut pods = self.api.store.list(&pods, Some(namespace)).map(|pod| pod.view::<PodRefs>());
         pods.any(|pod| pod.node == self.node && wanted(pod))
     }
@@ -170,7 +170,7 @@ impl Request<'_> {
 
     /// A volume that a pod of the node claims.
     fn volume(&self) -> Verdict {
-        let volume = self.api.store.get(&Key::new(&GroupResource::new("", "persistentvolumes"), "", self.wanted.name));
+        let volume = self.api.store.get(&Key::new(&GroupResource::literal("", "persistentvolumes"), "", self.wanted.name));
         let claim = volume.map(|volume| {
             let volume = volume.value();
             let text = |key: &str| str_at(&volume, &["spec", "claimRef", key]).to_owned();
@@ -220,7 +220,7 @@ impl Request<'_> {
                 if own { Ok(()) } else { Err("can only list/watch pods with spec.nodeName field selector".to_owned()) }
             }
             "get" => {
-                let key = Key::new(&GroupResource::new("", "pods"), self.wanted.namespace, self.wanted.name);
+                let key = Key::new(&GroupResource::literal("", "pods"), self.wanted.namespace, self.wanted.name);
                 let own = self.api.store.get(&key).is_some_and(|pod| pod.view::<PodRefs>().node == self.node);
                 if own { Ok(()) } else { Err(self.unrelated()) }
             }

@@ -107,7 +107,7 @@ impl RoleRef {
 
     /// The resource that holds such roles.
     pub fn resource(&self) -> GroupResource {
-        GroupResource::new(GROUP, if self.kind == "Role" { "roles" } else { "clusterroles" })
+        GroupResource::literal(GROUP, if self.kind == "Role" { "roles" } else { "clusterroles" })
     }
 
     fn role<'s>(&self, store: &'s Store, namespace: &str) -> Option<&'s Arc<Object>> {
@@ -164,10 +164,10 @@ impl Bindings {
 impl Index {
     fn of(store: &Store) -> Self {
         let mut index = Index::default();
-        for object in store.list(&GroupResource::new(GROUP, "clusterrolebindings"), None) {
+        for object in store.list(&GroupResource::literal(GROUP, "clusterrolebindings"), None) {
             add(&mut index.cluster, object);
         }
-        for object in store.list(&GroupResource::new(GROUP, "rolebindings"), None) {
+        for object in store.list(&GroupResource::literal(GROUP, "rolebindings"), None) {
             add(index.namespaces.entry(object.key.namespace.to_string()).or_default(), object);
         }
         index

@@ -198,11 +198,11 @@ fn claims(
         "serviceaccount": {"name": &*account.key.name, "uid": account.meta.uid},
     });
     if let Some((claim, reference)) = bound {
-        let pod = Key::new(&GroupResource::new("", "pods"), &account.key.namespace, str_at(&reference, &["name"]));
+        let pod = Key::new(&GroupResource::literal("", "pods"), &account.key.namespace, str_at(&reference, &["name"]));
         let node = api.store.get(&pod).filter(|_| claim == "pod").map(|pod| pod.value());
         let node = node.as_ref().map(|pod| str_at(pod, &["spec", "nodeName"])).filter(|name| !name.is_empty());
         if let Some(name) = node {
-            let there = api.store.get(&Key::new(&GroupResource::new("", "nodes"), "", name));
+            let there = api.store.get(&Key::new(&GroupResource::literal("", "nodes"), "", name));
             private["node"] = json!({"name": name});
             if let Some(there) = there {
                 private["node"]["uid"] = there.meta.uid.as_str().into();
@@ -311,7 +311,8 @@ pub fn authenticate(api: &ApiServer, token: &str, audiences: &[String]) -> Optio
 /// <https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/>
 pub fn bootstrap(api: &ApiServer, token: &str) -> Option<UserInfo> {
     let (id, secret) = token.split_once('.').filter(|(id, secret)| id.len() == 6 && secret.len() == 16)?;
-    let stored = api.store.get(&Key::new(&GroupResource::new("", "secrets"), "kube-system", &format!("bootstrap-token-{id}")))?;
+    let stored =
+        api.store.get(&Key::new(&GroupResource::literal("", "secrets"), "kube-system", &format!("bootstrap-token-{id}")))?;
     let stored = stored.value();
     let data = |key: &str| {
         let bytes = STANDARD.decode(str_at(&stored, &["data", key])).unwrap_or_default();

@@ -212,7 +212,7 @@ mod tests {
         (api, now)
     }
 
-    fn read(api: &ApiServer, resource: &str, name: &str) -> Value {
+    fn read(api: &ApiServer, resource: &'static str, name: &str) -> Value {
         let stored = api.store.get(&Key::new(&gvr(GROUP, "v1", resource).group_resource(), "", name));
         stored.map(|stored| stored.value()).unwrap_or_default()
     }

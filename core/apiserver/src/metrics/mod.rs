@@ -62,11 +62,11 @@ pub struct Labels {
     /// In upper case, as kube-apiserver reports it.
     pub verb: &'static str,
     /// API group.
-    pub group: Arc<str>,
+    pub group: object::Name,
     /// API version.
-    pub version: Arc<str>,
+    pub version: object::Name,
     /// Resource.
-    pub resource: Arc<str>,
+    pub resource: object::Name,
     /// Subresource that the resource has.
     pub subresource: String,
     /// `resource`, `namespace`, `cluster`, or nothing.

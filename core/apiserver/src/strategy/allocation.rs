@@ -54,7 +54,7 @@ fn addresses_of(service: &Value) -> impl Iterator<Item = &str> {
 }
 
 fn address_key(address: &str) -> Key {
-    Key::new(&GroupResource::new("networking.k8s.io", "ipaddresses"), "", address)
+    Key::new(&GroupResource::literal("networking.k8s.io", "ipaddresses"), "", address)
 }
 
 /// Whether somebody has this address.
@@ -86,7 +86,8 @@ pub fn changed(api: &mut ApiServer, old: Option<&Value>, new: Option<&Value>) {
 
 /// What restored Services have is taken, and what IPAddresses stand for that no Service has is free.
 pub fn restored(api: &mut ApiServer) {
-    let services: Vec<Value> = api.store.list(&GroupResource::new("", "services"), None).map(|service| service.value()).collect();
+    let services: Vec<Value> =
+        api.store.list(&GroupResource::literal("", "services"), None).map(|service| service.value()).collect();
     services.iter().for_each(|service| changed(api, None, Some(service)));
     let addresses = address_key("").resource;
     let ours = api.store.list(&addresses, None).filter(|address| {
@@ -96,7 +97,7 @@ pub fn restored(api: &mut ApiServer) {
     for address in ours {
         let (namespace, name) = parent(&address);
         let ip = str_at(&address, &["metadata", "name"]);
-        let service = api.store.get(&Key::new(&GroupResource::new("", "services"), namespace, name));
+        let service = api.store.get(&Key::new(&GroupResource::literal("", "services"), namespace, name));
         if !service.is_some_and(|service| addresses_of(&service.value()).any(|has| has == ip)) {
             api.commit_removal(&address_key(ip));
         }
@@ -140,7 +141,7 @@ fn release(api: &mut ApiServer, service: &Value, address: &str) {
 /// of ServiceCIDRs that are ready.
 pub fn ranges(api: &ApiServer) -> Vec<(u32, u32)> {
     let mut found: Vec<(u32, u32)> = range(&api.settings.service_cidr).into_iter().collect();
-    for object in api.store.list(&GroupResource::new("networking.k8s.io", "servicecidrs"), None) {
+    for object in api.store.list(&GroupResource::literal("networking.k8s.io", "servicecidrs"), None) {
         let object = object.value();
         let conditions = list_at(&object, &["status", "conditions"]);
         let ready = conditions.iter().any(|c| str_at(c, &["type"]) == "Ready" && str_at(c, &["status"]) == "True");

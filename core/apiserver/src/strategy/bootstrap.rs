@@ -14,7 +14,7 @@ use crate::write::PatchKind;
 pub fn run(api: &mut ApiServer, now: Time) {
     let user = UserInfo::apiserver();
     let settings = api.settings().clone();
-    let mut create = |group: &str, version: &str, resource: &str, namespace: &str, object: Value| {
+    let mut create = |group: &'static str, version: &'static str, resource: &'static str, namespace: &str, object: Value| {
         ensure(api, now, &gvr(group, version, resource), namespace, object);
     };
     for name in ["kube-system", "kube-public", "kube-node-lease", "default"] {

@@ -48,7 +48,7 @@ impl Definitions {
 }
 
 fn definitions() -> GroupResource {
-    GroupResource::new(GROUP, "customresourcedefinitions")
+    GroupResource::literal(GROUP, "customresourcedefinitions")
 }
 
 /// A new definition keeps its objects in the version it names.

@@ -53,7 +53,7 @@ pub fn evict(api: &mut ApiServer, write: &Write<'_>, body: &Value) -> Result<Val
 /// What else must hold is asked last, and before anything is spent.
 fn spend(api: &mut ApiServer, write: &Write<'_>, pod: &Value, dry_run: bool, check: impl Fn() -> Result<()>) -> Result<()> {
     let labels = object::meta::string_map(at(pod, &["metadata", "labels"]));
-    let resource = GroupResource::new("policy", "poddisruptionbudgets");
+    let resource = GroupResource::literal("policy", "poddisruptionbudgets");
     let budgets = api.store.list(&resource, Some(&write.target.namespace)).map(|budget| budget.value());
     let matching = |budget: &Value| {
         let selector = at(budget, &["spec", "selector"]).filter(|selector| !selector.is_null());
@@ -87,7 +87,7 @@ fn spend(api: &mut ApiServer, write: &Write<'_>, pod: &Value, dry_run: bool, che
         } else {
             "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
         };
-        return Err(ApiError::forbidden(&GroupResource::new("policy", "poddisruptionbudget"), &name, why));
+        return Err(ApiError::forbidden(&GroupResource::literal("policy", "poddisruptionbudget"), &name, why));
     }
     if allowed == 0 {
         let why = format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently");

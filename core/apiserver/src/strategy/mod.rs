@@ -118,41 +118,12 @@ pub fn prepare_for_update(
         certificates::prepare_for_approval(old, new);
         return Ok(());
     }
-    if subresource == "status" && resource.custom.is_some() {
-        // Only the status, and who owns it.
-        let (status, owners) = (value::remove(new, &["status"]), value::remove(new, &["metadata", "managedFields"]));
-        *new = old.clone();
-        for (path, given) in [(["status"].as_slice(), status), (&["metadata", "managedFields"], owners)] {
-            match given {
-                Some(given) => value::set(new, path, given),
-                None => drop(value::remove(new, path)),
-            }
-        }
-        return Ok(());
-    }
     let is_pod = resource.gvr.group.is_empty() && &*resource.gvr.resource == "pods";
     if is_pod && matches!(subresource, "resize" | "ephemeralcontainers") {
         pod::keep_the_rest(subresource, old, new);
     }
     if subresource == "status" {
-        // Metadata may come along (a Deployment's revision is an annotation); only a Deployment keeps its labels.
-        let (status, metadata) = (value::remove(new, &["status"]), value::remove(new, &["metadata"]));
-        *new = old.clone();
-        let sent = metadata.unwrap_or_default();
-        let keeps_labels = (&*resource.gvr.group, &*resource.gvr.resource) == ("apps", "deployments");
-        for key in ["annotations", "managedFields", "finalizers", "labels"] {
-            if key == "labels" && keeps_labels {
-                continue;
-            }
-            match sent.get(key) {
-                Some(given) => value::set(new, &["metadata", key], given.clone()),
-                None => drop(value::remove(new, &["metadata", key])),
-            }
-        }
-        match status {
-            Some(status) => value::set(new, &["status"], status),
-            None => drop(value::remove(new, &["status"])),
-        }
+        keep_all_but_status(resource, old, new);
         if certificates::is_request(resource) {
             certificates::prepare_for_status(old, new);
         }
@@ -188,6 +159,31 @@ pub fn prepare_for_update(
         service::allocate(api, Some(old), new)?;
     }
     Ok(())
+}
+
+/// What a write of the status leaves as it was.
+fn keep_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {
+    // Metadata may come along (a Deployment's revision is an annotation); only a Deployment keeps its labels.
+    let sent: &[&str] = match (&resource.custom, &*resource.gvr.group, &*resource.gvr.resource) {
+        (Some(_), ..) => &["managedFields"],
+        (None, "apps", "deployments") => &["annotations", "finalizers", "managedFields"],
+        _ => &["annotations", "finalizers", "labels", "managedFields"],
+    };
+    let mut metadata = value::remove(new, &["metadata"]).filter(Value::is_object).unwrap_or_else(|| json!({}));
+    keep_all_but(sent, at(old, &["metadata"]), &mut metadata);
+    keep_all_but(&["metadata", "status"], Some(old), new);
+    value::set(new, &["metadata"], metadata);
+}
+
+/// Puts back all fields but some. Most are the same, and finding that out costs less than a copy.
+fn keep_all_but(fields: &[&str], old: Option<&Value>, new: &mut Value) {
+    let (Some(Value::Object(old)), Value::Object(new)) = (old, new) else { return };
+    new.retain(|key, _| fields.contains(&key.as_str()) || old.contains_key(key));
+    for (key, kept) in old {
+        if !fields.contains(&key.as_str()) && new.get(key) != Some(kept) {
+            new.insert(key.clone(), kept.clone());
+        }
+    }
 }
 
 /// Built-in kinds whose strategies count generations, by group.

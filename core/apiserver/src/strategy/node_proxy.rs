@@ -74,7 +74,7 @@ pub(super) fn chosen_container(pod: &Value, target: &Target, asked: &str) -> Res
 
 /// The kubelet of a node.
 pub(super) fn kubelet(api: &ApiServer, node: &str) -> Result<Upstream> {
-    let nodes = GroupResource::new("", "nodes");
+    let nodes = GroupResource::literal("", "nodes");
     let object = api.store.get(&Key::new(&nodes, "", node)).ok_or_else(|| ApiError::not_found(&nodes, node))?;
     let object = object.value();
     let addresses = value::list_at(&object, &["status", "addresses"]);

@@ -70,7 +70,7 @@ fn bind(api: &mut ApiServer, write: &Write<'_>, body: &Value) -> Result<Value> {
     let Write { now, target, options, .. } = *write;
     check_binding(target, body)?;
     let old = api.stored(target)?;
-    let conflict = |why: &str| ApiError::conflict(&object::GroupResource::new("", "pods/binding"), &target.name, why);
+    let conflict = |why: &str| ApiError::conflict(&object::GroupResource::literal("", "pods/binding"), &target.name, why);
     let mut pod = old.value();
     let bound = str_at(&pod, &["spec", "nodeName"]);
     if !bound.is_empty() {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use object::{ApiError, Cause, Result, Value};
+use schema::Resource;
 
 use super::{FieldValidation, Target, Write};
+use crate::convert;
 use crate::edge::body;
 use crate::server::ApiServer;
 
@@ -43,33 +45,45 @@ impl ApiServer {
         let old = self.stored(target)?;
         let resource = &target.resource;
         let before = old.shared();
-        let mut new = self.in_version_of(resource, Value::clone(&before))?;
-        // What a refusal quotes: the patch itself where it is applied to the typed object, else what came of it.
-        let sent = (kind == PatchKind::Strategic).then(|| patch.clone());
-        match kind {
-            PatchKind::Json => object::patch::json::apply(&mut new, &patch)?,
-            PatchKind::Merge => object::patch::merge::apply(&mut new, patch)?,
-            PatchKind::Strategic | PatchKind::Apply => schema::strategic::apply(&mut new, patch, resource.ty())?,
-        }
+        let new = self.patched(resource, &before, kind, &patch)?;
         let text = |key: &str| new.get(key).and_then(Value::as_str).unwrap_or_default();
         if let Some((_, why)) = body::other_kind(text("apiVersion"), text("kind"), resource)? {
             return Err(refused("<object>", &why));
         }
-        let made = if sent.is_some() { None } else { Some(new.clone()) };
-        let quoted = || match (&sent, &made) {
-            (Some(sent), _) => schema::strategic::go_format(sent),
-            (None, made) => made.as_ref().map(Value::to_string).unwrap_or_default(),
+        // What was stored in this version has been read in this version.
+        let read = match kind != PatchKind::Json && convert::is_storage_version(resource) {
+            true => schema::decode::resource_after_patch(resource, new, &patch),
+            false => schema::decode::resource_from_value(resource, new),
         };
-        let mut decoded = schema::decode::resource_from_value(resource, new).map_err(|e| refused(&quoted(), &e.to_string()))?;
-        decoded.strict.splice(..0, strict);
-        if options.field_validation == FieldValidation::Strict && !decoded.strict.is_empty() {
-            return Err(refused(&quoted(), &schema::decode::strict_error(&decoded.strict)));
-        }
+        let read = read.map_err(|error| error.to_string()).and_then(|mut decoded| {
+            decoded.strict.splice(..0, strict);
+            match options.field_validation == FieldValidation::Strict && !decoded.strict.is_empty() {
+                true => Err(schema::decode::strict_error(&decoded.strict)),
+                false => Ok(decoded),
+            }
+        });
+        let decoded = match read {
+            Ok(decoded) => decoded,
+            // A refusal quotes the patch itself where it is applied to the typed object, else what came of it.
+            Err(why) if kind == PatchKind::Strategic => return Err(refused(&schema::strategic::go_format(&patch), &why)),
+            Err(why) => return Err(refused(&self.patched(resource, &before, kind, &patch)?.to_string(), &why)),
+        };
         let body::Body { object, warnings } = body::checked(decoded, resource, options.field_validation)?;
         super::update::check_names(target, &object)?;
         check_uid(target, &old, &object)?;
         self.warnings.extend(warnings);
         self.replace(write, &old, before, object, false)
+    }
+
+    /// What a patch makes of an object, as it is shown in the version of the path.
+    fn patched(&mut self, resource: &Resource, before: &Value, kind: PatchKind, patch: &Value) -> Result<Value> {
+        let mut new = self.in_version_of(resource, before.clone())?;
+        match kind {
+            PatchKind::Json => object::patch::json::apply(&mut new, patch)?,
+            PatchKind::Merge => object::patch::merge::apply(&mut new, patch.clone())?,
+            PatchKind::Strategic | PatchKind::Apply => schema::strategic::apply(&mut new, patch.clone(), resource.ty())?,
+        }
+        Ok(new)
     }
 
     /// Server-side apply: creates the object where it is missing.

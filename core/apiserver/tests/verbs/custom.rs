@@ -155,7 +155,7 @@ fn a_restart_finds_objects_whose_group_sorts_before_their_definition() {
     let mut restored = ApiServer::new(Settings { history_limit: 100, ..Settings::default() });
     assert!(restored.restore(records).is_empty());
     restored.start(server.now, server.api.store().revision());
-    let kept = restored.store().list(&object::GroupResource::new("a.io", "backups"), None).count();
+    let kept = restored.store().list(&object::GroupResource::literal("a.io", "backups"), None).count();
     assert_eq!(kept, 1);
     assert!(restored.registry().serves("a.io", "v1beta1"));
 }

@@ -70,11 +70,11 @@ impl SimulatedNodes {
             services_changed: true,
             logs: Logs::default(),
             names: Names {
-                pods: GroupResource::new("", "pods"),
-                nodes: GroupResource::new("", "nodes"),
-                services: GroupResource::new("", "services"),
-                config_maps: GroupResource::new("", "configmaps"),
-                secrets: GroupResource::new("", "secrets"),
+                pods: GroupResource::literal("", "pods"),
+                nodes: GroupResource::literal("", "nodes"),
+                services: GroupResource::literal("", "services"),
+                config_maps: GroupResource::literal("", "configmaps"),
+                secrets: GroupResource::literal("", "secrets"),
             },
         }
     }

@@ -15,7 +15,7 @@ use crate::context::Context;
 
 /// Where Jobs are kept.
 pub fn resource() -> GroupResource {
-    GroupResource::new("batch", "jobs")
+    GroupResource::literal("batch", "jobs")
 }
 
 /// A Job that a CronJob controls.

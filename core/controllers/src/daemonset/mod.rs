@@ -43,7 +43,7 @@ const TOLERATED: [(&str, &str); 6] = [
 ];
 
 fn nodes() -> GroupResource {
-    GroupResource::new("", "nodes")
+    GroupResource::literal("", "nodes")
 }
 
 /// What decides which daemons run on a node.

@@ -31,11 +31,11 @@ const DEPLOYMENT: Kind = Kind::new("apps", "v1", "deployments", "Deployment");
 pub struct DeploymentController;
 
 fn deployments() -> GroupResource {
-    GroupResource::new("apps", "deployments")
+    GroupResource::literal("apps", "deployments")
 }
 
 fn replicasets() -> GroupResource {
-    GroupResource::new("apps", "replicasets")
+    GroupResource::literal("apps", "replicasets")
 }
 
 impl Controller for DeploymentController {
@@ -55,7 +55,7 @@ impl Controller for DeploymentController {
                     None => store.list(&deployments(), Some(&key.namespace)).for_each(|d| queue.add(d.key.clone())),
                 }
             }
-        } else if key.resource == GroupResource::new("", "pods") && event.new.is_none() {
+        } else if key.resource == GroupResource::literal("", "pods") && event.new.is_none() {
             // Recreate waits for the last old pod to be gone.
             let owner = event.old.as_ref().and_then(|pod| pod.meta.controller().cloned());
             let set = owner.filter(|o| o.kind == "ReplicaSet").map(|o| Key::new(&replicasets(), &key.namespace, &o.name));

@@ -89,7 +89,7 @@ fn shrink_old(cx: &mut Context<'_>, plan: &mut Plan, new: usize) -> Result<bool>
 fn old_pods_run(cx: &Context<'_>, plan: &Plan) -> bool {
     plan.old_sets().iter().any(|index| {
         let uid = str_at(&plan.sets[*index], &["metadata", "uid"]);
-        cx.owned(&GroupResource::new("", "pods"), uid).iter().any(|pod| !pod.view::<PodView>().is_terminal())
+        cx.owned(&GroupResource::literal("", "pods"), uid).iter().any(|pod| !pod.view::<PodView>().is_terminal())
     })
 }
 

@@ -26,7 +26,7 @@ pub struct EndpointsController {
 }
 
 fn endpoints() -> GroupResource {
-    GroupResource::new("", "endpoints")
+    GroupResource::literal("", "endpoints")
 }
 
 impl Controller for EndpointsController {

@@ -29,11 +29,11 @@ const OWN_ANNOTATIONS: [&str; 2] = [super::TRIGGER, "kubectl.kubernetes.io/last-
 pub struct EndpointSliceMirroringController;
 
 fn endpoints() -> GroupResource {
-    GroupResource::new("", "endpoints")
+    GroupResource::literal("", "endpoints")
 }
 
 fn slices() -> GroupResource {
-    GroupResource::new("discovery.k8s.io", "endpointslices")
+    GroupResource::literal("discovery.k8s.io", "endpointslices")
 }
 
 fn is_mirror(slice: &Object) -> bool {

@@ -24,7 +24,7 @@ pub use mirroring::EndpointSliceMirroringController;
 pub use slices::EndpointSliceController;
 
 fn services() -> GroupResource {
-    GroupResource::new("", "services")
+    GroupResource::literal("", "services")
 }
 
 /// What selects a Service's pods, read once per version of the Service.
@@ -47,7 +47,7 @@ fn changed(store: &Store, event: &Event, made: &GroupResource, queue: &mut WorkQ
     let key = event.key();
     if key.resource == services() {
         queue.add(key.clone());
-    } else if key.resource == GroupResource::new("", "pods") {
+    } else if key.resource == GroupResource::literal("", "pods") {
         if let (Some(old), Some(new)) = (&event.old, &event.new)
             && !matters(old, new)
         {
@@ -63,7 +63,7 @@ fn changed(store: &Store, event: &Event, made: &GroupResource, queue: &mut WorkQ
     } else if key.resource == *made && event.new.is_none() {
         let name = event.old.as_ref().and_then(|o| o.meta.labels.get("kubernetes.io/service-name").cloned());
         queue.add(Key::new(&services(), &key.namespace, name.as_deref().unwrap_or(&key.name)));
-    } else if key.resource == GroupResource::new("", "nodes") && event.old.is_some() != event.new.is_some() {
+    } else if key.resource == GroupResource::literal("", "nodes") && event.old.is_some() != event.new.is_some() {
         // Endpoints on a node that does not exist are left out.
         store.list(&services(), None).for_each(|service| queue.add(service.key.clone()));
     }
@@ -128,7 +128,7 @@ struct Backend {
 fn backends(cx: &Context<'_>, service: &Object, selector: &LabelSelector) -> Vec<Backend> {
     let publish = object::value::bool_at(&service.value(), &["spec", "publishNotReadyAddresses"]);
     cx.store()
-        .list(&GroupResource::new("", "pods"), Some(&service.key.namespace))
+        .list(&GroupResource::literal("", "pods"), Some(&service.key.namespace))
         .filter(|pod| selector.matches(&pod.meta.labels))
         .filter(|pod| !pod.view::<PodView>().is_terminal() && !pod.view::<PodView>().ips.is_empty())
         .map(|pod| {

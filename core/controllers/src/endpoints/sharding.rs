@@ -87,7 +87,7 @@ mod tests {
         let make = |(index, size): (usize, &usize)| {
             let endpoints: Vec<Value> = (0..*size).map(|n| endpoint(all.len() + n, true)).collect();
             all.extend(endpoints.clone());
-            let key = Key::new(&GroupResource::new("discovery.k8s.io", "endpointslices"), "default", &index.to_string());
+            let key = Key::new(&GroupResource::literal("discovery.k8s.io", "endpointslices"), "default", &index.to_string());
             Arc::new(Object::new(key, 1, &json!({"endpoints": endpoints})))
         };
         (sizes.iter().enumerate().map(make).collect(), all)

@@ -28,7 +28,7 @@ pub struct EndpointSliceController {
 }
 
 fn slices() -> GroupResource {
-    GroupResource::new("discovery.k8s.io", "endpointslices")
+    GroupResource::literal("discovery.k8s.io", "endpointslices")
 }
 
 impl Controller for EndpointSliceController {
@@ -71,7 +71,7 @@ impl Controller for EndpointSliceController {
 
 /// The zone of a node that exists; the outer `None` is a node that does not.
 fn zone_of(cx: &Context<'_>, node: &str) -> Option<Option<String>> {
-    let object = cx.store().get(&Key::new(&GroupResource::new("", "nodes"), "", node))?;
+    let object = cx.store().get(&Key::new(&GroupResource::literal("", "nodes"), "", node))?;
     Some(object.meta.labels.get("topology.kubernetes.io/zone").cloned())
 }
 

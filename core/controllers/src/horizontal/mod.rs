@@ -37,7 +37,7 @@ pub struct HorizontalController {
 }
 
 fn autoscalers() -> GroupResource {
-    GroupResource::new("autoscaling", "horizontalpodautoscalers")
+    GroupResource::literal("autoscaling", "horizontalpodautoscalers")
 }
 
 impl Controller for HorizontalController {

@@ -207,7 +207,7 @@ impl Current {
 }
 
 fn selected(cx: &Context<'_>, current: &Current) -> Vec<Value> {
-    let resource = GroupResource::new("", "pods");
+    let resource = GroupResource::literal("", "pods");
     let pods = cx.store().list(&resource, Some(&current.namespace));
     pods.filter(|pod| current.selector.matches(&pod.meta.labels)).map(|pod| pod.value()).collect()
 }

@@ -87,7 +87,8 @@ impl Controller for NodeLifecycleController {
                     self.zones.nodes().for_each(|name| add(name, queue));
                 }
             }
-        } else if key.resource == GroupResource::new("coordination.k8s.io", "leases") && &*key.namespace == "kube-node-lease" {
+        } else if key.resource == GroupResource::literal("coordination.k8s.io", "leases") && &*key.namespace == "kube-node-lease"
+        {
             queue.add(Key::new(&nodes(), "", &key.name));
         } else if key.resource == pods()
             && let Some(pod) = &event.new
@@ -133,7 +134,7 @@ impl NodeLifecycleController {
     /// Listens whether a node has given a sign of life; if not for too long, it is late.
     fn is_late(&mut self, cx: &mut Context<'_>, node: &Object) -> bool {
         let (name, view) = (&*node.key.name, node.view::<NodeView>());
-        let lease = Key::new(&GroupResource::new("coordination.k8s.io", "leases"), "kube-node-lease", name);
+        let lease = Key::new(&GroupResource::literal("coordination.k8s.io", "leases"), "kube-node-lease", name);
         let renewed = cx.store().get(&lease).map(|lease| lease.view::<LeaseView>().0.clone()).unwrap_or_default();
         let beat = (renewed, view.beat.clone());
         let now = cx.now;

@@ -29,11 +29,11 @@ const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 fn nodes() -> GroupResource {
-    GroupResource::new("", "nodes")
+    GroupResource::literal("", "nodes")
 }
 
 fn pods() -> GroupResource {
-    GroupResource::new("", "pods")
+    GroupResource::literal("", "pods")
 }
 
 /// What these controllers read of a node.

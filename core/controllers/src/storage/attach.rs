@@ -31,11 +31,11 @@ const GROUP: &str = "storage.k8s.io";
 const PREFIX: &str = "csi-";
 
 fn nodes() -> GroupResource {
-    GroupResource::new("", "nodes")
+    GroupResource::literal("", "nodes")
 }
 
 fn attachments() -> GroupResource {
-    GroupResource::new(GROUP, "volumeattachments")
+    GroupResource::literal(GROUP, "volumeattachments")
 }
 
 /// Whether an attachment has a name that this controller gives.
@@ -157,7 +157,7 @@ fn needs(cx: &Context<'_>, node: &str) -> BTreeMap<String, Need> {
             let volume = cx.get(&Key::new(&volumes().group_resource(), "", &claim.view::<ClaimView>().volume));
             let Some(volume) = volume else { continue };
             let Some((driver, _)) = &volume.view::<VolumeView>().csi else { continue };
-            let driver = cx.get(&Key::new(&GroupResource::new(GROUP, "csidrivers"), "", driver));
+            let driver = cx.get(&Key::new(&GroupResource::literal(GROUP, "csidrivers"), "", driver));
             let required = driver.is_none_or(|driver| at(&driver.value(), &["spec", "attachRequired"]) != Some(&json!(false)));
             if required {
                 needs.entry(volume.key.name.to_string()).or_insert(Need { volume, pod: pod.clone() });

@@ -37,7 +37,7 @@ fn claims() -> GroupVersionResource {
 }
 
 fn classes() -> GroupResource {
-    GroupResource::new("storage.k8s.io", "storageclasses")
+    GroupResource::literal("storage.k8s.io", "storageclasses")
 }
 
 fn mode_of(object: &Value) -> String {

@@ -116,7 +116,7 @@ fn volume_for(cx: &Context<'_>, object: &Object, claim: &Value, class: &Object, 
         spec["mountOptions"] = options.clone();
     }
     if let Some(node) = node {
-        let stored = cx.get(&Key::new(&GroupResource::new("", "nodes"), "", node));
+        let stored = cx.get(&Key::new(&GroupResource::literal("", "nodes"), "", node));
         let host = stored.and_then(|node| node.meta.labels.get("kubernetes.io/hostname").cloned()).unwrap_or(node.to_owned());
         let term = json!({"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [host]}]});
         spec["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": [term]}});

@@ -138,3 +138,47 @@ fn decoding_is_idempotent() {
         assert_eq!(once, twice, "{}", resource.kind);
     }
 }
+
+#[test]
+fn after_a_patch_the_rest_need_not_be_read_again() {
+    let registry = Registry::builtin();
+    let resource = registry.resource(&object::GroupVersionResource::literal("apps", "v1", "deployments")).unwrap();
+    let stored = json!({
+        "metadata": {"name": "d", "labels": {"a": "1"}, "annotations": {"b": "2"}},
+        "spec": {
+            "replicas": 2, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}},
+            "template": {"spec": {"nodeName": "n", "nodeSelector": {"a": "b"}, "containers": [{"name": "c", "image": "i"}]}},
+        },
+        "status": {"replicas": 1, "conditions": [{"type": "Available", "status": "True"}]},
+    });
+    let stored = resource_from_value(resource, stored).unwrap().object;
+    let containers = |container| json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+    for patch in [
+        json!({}),
+        json!({"metadata": {"labels": {"a": null}}}),
+        json!({"metadata": {"labels": {"a": 1}}}),
+        json!({"metadata": {"labels": {}, "nope": {"x": 1}}, "nope": 1, "spec": {"nope": [1]}}),
+        json!({"metadata": null, "spec": null, "status": null}),
+        json!({"spec": {"replicas": "two"}}),
+        json!({"spec": {"replicas": 0, "minReadySeconds": 0, "paused": false}}),
+        json!({"spec": {"replicas": 3_000_000_000_u64}}),
+        json!({"spec": {"template": {"spec": {"nodeName": "", "nodeSelector": {}, "hostNetwork": false}}}}),
+        json!({"spec": {"template": {"spec": {"nodeSelector": {"c": 5}}}}}),
+        json!({"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}}),
+        json!({"spec": {"strategy": {"$patch": "replace", "type": "Recreate", "nope": true}}}),
+        json!({"spec": {"template": 5}}),
+        containers(json!({"name": "c", "imagee": "x", "resources": {"limits": {"cpu": 1}}})),
+        containers(json!({"name": "new", "ports": [{"containerPort": "x"}]})),
+        json!({"status": {"replicas": 0, "conditions": [{"type": "Available", "status": "False", "lastUpdateTime": null}]}}),
+    ] {
+        let mut merged = stored.clone();
+        let mut strategic = stored.clone();
+        object::patch::merge::apply(&mut merged, patch.clone()).unwrap();
+        let made = crate::strategic::apply(&mut strategic, patch.clone(), resource.ty()).is_ok().then_some(strategic);
+        for new in [Some(merged), made].into_iter().flatten() {
+            let whole = resource_from_value(resource, new.clone());
+            let part = patched::resource_after_patch(resource, new, &patch);
+            assert_eq!(part, whole, "{patch}");
+        }
+    }
+}

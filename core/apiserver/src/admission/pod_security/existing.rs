@@ -20,7 +20,7 @@ pub(super) fn warn(api: &mut ApiServer, attributes: &Attributes<'_>, namespace: 
         return;
     }
     let name = attributes.name;
-    let pods = GroupResource::new("", "pods");
+    let pods = GroupResource::literal("", "pods");
     // The reasons, without their details, and whom they concern.
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut count = 0;

@@ -81,7 +81,7 @@ fn namespace(api: &ApiServer, attributes: &Attributes<'_>) -> Value {
     if attributes.is_part_of("", "namespaces") {
         return Value::Null;
     }
-    let key = Key::new(&GroupResource::new("", "namespaces"), "", &attributes.target.namespace);
+    let key = Key::new(&GroupResource::literal("", "namespaces"), "", &attributes.target.namespace);
     let Some(mut namespace) = api.store.get(&key).map(|namespace| namespace.value()) else { return Value::Null };
     for hidden in [&["apiVersion"][..], &["kind"], &["metadata", "managedFields"], &["metadata", "ownerReferences"]] {
         remove(&mut namespace, hidden);

@@ -108,7 +108,7 @@ impl Accounts {
     fn count(&mut self, event: &Event) {
         let key = event.key();
         let Some(quotas) = self.quotas.get_mut(&key.namespace) else { return };
-        if event.new.is_none() && key.resource == GroupResource::new("", "resourcequotas") {
+        if event.new.is_none() && key.resource == GroupResource::literal("", "resourcequotas") {
             quotas.remove(&*key.name);
         }
         for account in quotas.values_mut() {

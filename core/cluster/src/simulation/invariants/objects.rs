@@ -69,7 +69,7 @@ pub fn foreground_waits(change: &Change<'_>) -> Verdict {
 /// Nothing is created in a namespace that is going away.
 pub fn nothing_new_in_an_ending_namespace(change: &Change<'_>) -> Verdict {
     let Some(new) = change.created().filter(|new| !new.key.namespace.is_empty()) else { return Ok(()) };
-    let key = Key::new(&object::GroupResource::new("", "namespaces"), "", &new.key.namespace);
+    let key = Key::new(&object::GroupResource::literal("", "namespaces"), "", &new.key.namespace);
     match change.memory.objects.get(&key) {
         Some(namespace) if namespace.meta.deletion_timestamp.is_some() => Err("its namespace is going away".to_owned()),
         None => Err("it has no namespace".to_owned()),
@@ -151,7 +151,7 @@ pub fn used(memory: &Memory, namespace: &str, what: &str, without: Option<&Key>)
 pub fn quota_is_not_exceeded(change: &Change<'_>) -> Verdict {
     let Some(new) = change.created() else { return Ok(()) };
     let namespace = &*new.key.namespace;
-    let quotas = object::GroupResource::new("", "resourcequotas");
+    let quotas = object::GroupResource::literal("", "resourcequotas");
     for quota in change.memory.list(&quotas, Some(namespace)) {
         let hard = at(whole(quota), &["status", "hard"]).and_then(|h| h.as_object());
         for (what, limit) in hard.into_iter().flatten() {

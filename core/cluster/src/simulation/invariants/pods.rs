@@ -30,7 +30,7 @@ pub fn a_pod_fits_where_it_is_bound(change: &Change<'_>) -> Verdict {
     if pod.node.is_empty() || !before.is_empty() {
         return Ok(());
     }
-    let key = Key::new(&GroupResource::new("", "nodes"), "", &pod.node);
+    let key = Key::new(&GroupResource::literal("", "nodes"), "", &pod.node);
     let Some(object) = change.memory.objects.get(&key) else { return Err("its node does not exist".to_owned()) };
     let node = object.view::<NodeFacts>();
     let repels = |taint: &&object::Value| {
@@ -77,7 +77,7 @@ pub fn evictions_honour_budgets(change: &Change<'_>) -> Verdict {
     if !evicted || !pod.ready || pod.is_terminal() || old.meta.deletion_timestamp.is_some() {
         return Ok(());
     }
-    let budgets = GroupResource::new("policy", "poddisruptionbudgets");
+    let budgets = GroupResource::literal("policy", "poddisruptionbudgets");
     for budget in change.memory.list(&budgets, Some(&new.key.namespace)) {
         let selector = at(whole(budget), &["spec", "selector"]).and_then(|s| LabelSelector::from_json(s).ok());
         if !selector.is_some_and(|s| s.matches(&new.meta.labels)) {

@@ -27,8 +27,8 @@ use views::ClaimView;
 /// So many pods can use a claim.
 const MAX_USERS: usize = 256;
 
-fn group(resource: &str) -> GroupResource {
-    GroupResource::new("resource.k8s.io", resource)
+fn group(resource: &'static str) -> GroupResource {
+    GroupResource::literal("resource.k8s.io", resource)
 }
 
 /// The claims of one pod, and the devices that could serve them.

@@ -49,12 +49,12 @@ struct Delayed {
     capacities: Option<Vec<Arc<Object>>>,
 }
 
-fn core(resource: &str) -> GroupResource {
-    GroupResource::new("", resource)
+fn core(resource: &'static str) -> GroupResource {
+    GroupResource::literal("", resource)
 }
 
-fn storage(resource: &str) -> GroupResource {
-    GroupResource::new("storage.k8s.io", resource)
+fn storage(resource: &'static str) -> GroupResource {
+    GroupResource::literal("storage.k8s.io", resource)
 }
 
 impl Volumes {
