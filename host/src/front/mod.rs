@@ -8,6 +8,7 @@ mod answer;
 mod connection;
 mod relay;
 mod request;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -19,14 +19,14 @@ const MAX_REFUSAL: usize = 64 << 10;
 const HOP_BY_HOP: [&str; 5] = ["connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"];
 
 /// Asks, and streams the answer; `client` is there if the client's connection may become a stream of bytes.
-pub async fn answer(caller: &Caller, relay: &Relay, outgoing: Outgoing, client: Option<OnUpgrade>) -> Response {
+pub async fn answer(caller: &Caller, relay: &Relay, outgoing: Outgoing, client: &mut Option<OnUpgrade>) -> Response {
     let asked = Asked::of(&outgoing);
     let response = match caller.forward(outgoing).await {
         Ok(response) => response,
         Err(why) => return unreachable(relay, &asked, &why).await,
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return match client {
+        return match client.take() {
             Some(client) => join(client, response),
             None => answer::refusal(&ApiError::bad_request("this connection cannot be upgraded")),
         };

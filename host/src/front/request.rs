@@ -15,6 +15,7 @@ use object::{ApiError, Reason};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{self, Response};
+use super::websocket::Wish;
 use super::{Front, relay};
 
 /// Largest body, in bytes: kube-apiserver's limit.
@@ -48,14 +49,17 @@ impl Front {
         self.inputs.send(Input::Request(request));
         let Ok(answered) = answered.await else { return answer::refusal(&unavailable()) };
         drop(in_flight);
-        match answered {
+        let mut client = parts.extensions.remove::<OnUpgrade>();
+        let response = match answered {
             crate::streams::Answer::Whole { status, headers, body } => {
                 answer::whole(status, &headers, body, answer::accepts_gzip(&parts.headers)).await
             }
             crate::streams::Answer::Stream { status, headers, rest } => answer::stream(status, &headers, ticket.body(rest)),
-            crate::streams::Answer::Forward(relay, outgoing) => {
-                relay::answer(&self.caller, &relay, outgoing, parts.extensions.remove::<OnUpgrade>()).await
-            }
+            crate::streams::Answer::Forward(relay, outgoing) => relay::answer(&self.caller, &relay, outgoing, &mut client).await,
+        };
+        match (Wish::of(&parts), client) {
+            (Some(wish), Some(client)) => wish.grant(response, client),
+            _ => response,
         }
     }
 
