@@ -309,11 +309,16 @@ impl ApiServer {
         }
     }
 
-    /// What is to happen outside, in order: journal records stand before the answers and events that depend on them.
-    pub fn take_outputs(&mut self) -> Vec<Output> {
+    /// Does what follows from what was written.
+    pub(crate) fn settle(&mut self) {
         crd::settle(self, self.now);
         aggregation::settle(self, self.now);
         flow::settle(self, self.now);
+    }
+
+    /// What is to happen outside, in order: journal records stand before the answers and events that depend on them.
+    pub fn take_outputs(&mut self) -> Vec<Output> {
+        self.settle();
         self.flow.step_ended();
         self.deliver_events(self.now);
         let mut outputs = std::mem::take(&mut self.outputs);

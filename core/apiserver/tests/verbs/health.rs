@@ -1,7 +1,7 @@
 //! Health as probes and people see it.
 
 use expect_test::expect;
-use object::Value;
+use object::{Value, json};
 use wasmkube_apiserver::HostHealth;
 use wasmkube_apiserver::message::Output;
 
@@ -9,7 +9,7 @@ use crate::Server;
 
 fn ask(server: &mut Server, target: &str) -> (u16, String) {
     let outputs = server.send("GET", target, &[], b"");
-    let found = outputs.iter().find_map(|output| match output {
+    let found = outputs.iter().rev().find_map(|output| match output {
         Output::Respond { status, body, .. } => Some((*status, String::from_utf8_lossy(body).into_owned())),
         _ => None,
     });
@@ -123,4 +123,22 @@ fn what_goes_wrong_is_noticed() {
     ] {
         assert_eq!(ask(&mut server, &format!("/readyz/{check}")), (500, text.to_owned()));
     }
+}
+
+#[test]
+fn a_new_definition_is_no_reason_to_fail() {
+    let mut server = Server::new();
+    server.api.followed();
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "things.a.io"},
+        "spec": {
+            "group": "a.io", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        },
+    });
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    server.hand_in("POST", definitions, &[("content-type", "application/json")], definition.to_string().as_bytes());
+    assert_eq!(ask(&mut server, "/readyz?exclude=shutdown").1, "ok", "in the same step");
+    server.hand_in("DELETE", &format!("{definitions}/things.a.io"), &[], b"");
+    assert_eq!(ask(&mut server, "/readyz").1, "ok");
 }
