@@ -230,8 +230,8 @@ impl ContainerWorker {
     }
 
     /// Whether it is between an end that the kubelet brought about and its next start.
-    pub fn is_being_replaced(&self) -> bool {
-        self.replacing && !matches!(self.state, State::CrashLoop { .. })
+    pub fn is_being_replaced(&self, pod: &Pod) -> bool {
+        self.replacing && !matches!(self.state, State::CrashLoop { .. }) && !self.is_over(pod)
     }
 
     /// Whether its image is on its way.

@@ -509,7 +509,7 @@ impl Worker {
         }
         // A kubelet says how a pod is before it acts on it, and acts in one go: who looks sees a container that is replaced as it
         // was, and then as it is.
-        let replacing = matches!(self.stage, Stage::Active) && self.containers.iter().any(ContainerWorker::is_being_replaced);
+        let replacing = matches!(self.stage, Stage::Active) && self.containers.iter().any(|c| c.is_being_replaced(&self.pod));
         if !self.orphaned && !self.settled && !replacing && self.resend.is_none() {
             let status = self.status(cx);
             if status != self.sent {

@@ -277,6 +277,24 @@ fn a_container_whose_image_changes_is_replaced_at_once_for_who_looks() {
 }
 
 #[test]
+fn a_container_that_fails_its_probe_for_good_is_reported() {
+    let mut node = Node::new();
+    let mut object = pod(json!({"restartPolicy": "Never", "containers": [
+        {"name": "c", "image": "img", "livenessProbe": {"tcpSocket": {"port": 80}, "failureThreshold": 1}},
+        {"name": "other", "image": "img"},
+    ]}));
+    object["spec"]["terminationGracePeriodSeconds"] = 5.into();
+    node.run(&object);
+    node.started("c", 0);
+    node.started("other", 0);
+    node.after(10);
+    let failure = ProbeResult::Failure(String::new());
+    node.tell(Input::Probed(id("c", 0), wasmkube_kubelet::io::ProbeKind::Liveness, failure));
+    assert!(node.exited("c", 0, 137).contains(&"status Running".to_owned()));
+    assert_eq!(node.status()["containerStatuses"][0]["state"]["terminated"]["exitCode"], 137);
+}
+
+#[test]
 fn paths_from_expressions_stay_in_their_volume() {
     for (value, why) in [
         ("/tmp", "error SubPath `/tmp` must not be an absolute path"),
