@@ -8,7 +8,7 @@
 //!    exit code is given), `wasmkube.dev/oom-after` (exceeds its memory limit then), `wasmkube.dev/start-latency` (time from
 //!    start to running), `wasmkube.dev/ready-after` (probes fail before), `wasmkube.dev/fail-probes` (a list of `startup`,
 //!    `liveness`, `readiness`), `wasmkube.dev/ignore-sigterm` (`true`: only SIGKILL ends it), `wasmkube.dev/log` (what it prints).
-//! 2. Its command, as far as it is simple shell: `sleep`, `echo`, `env`, `exit`, `true`, `false`, `touch`, `rm`, `cat`, joined by `;` or `&&`
+//! 2. Its command, as far as it is simple shell: `sleep`, `echo`, `env`, `id`, `exit`, `true`, `false`, `touch`, `rm`, `cat`, joined by `;` or `&&`
 //!    (see [`script`]), with variables and `if` (see [`shell`]). Files in `emptyDir` and `hostPath` volumes are there for the next run.
 //! 3. Its image: those that are shells or say hello end at once, everything else is a server that runs until it is stopped.
 //!
@@ -247,11 +247,13 @@ impl ScriptedRuntime {
         let notes = Notes { pod: &start.pod, container: &start.id.name };
         let began = now.plus_millis(notes.millis("start-latency").unwrap_or(self.speed.start_millis));
         let runtime_id: String = (0..4).map(|_| format!("{:016x}", self.rng.next_u64())).collect();
+        let number = |name: &str| start.security_context.get(name).and_then(object::Value::as_u64).unwrap_or(0);
+        let user = (number("runAsUser"), number("runAsGroup"));
         let kept = |file: &str| {
             let found = place(&start, file).and_then(|place| self.kept.get(&place));
             found.is_some_and(|file| file.made && file.at <= began)
         };
-        let mut plan = script::plan(&start.command, &start.args, &start.image, Scene { env: &start.env, kept: &kept });
+        let mut plan = script::plan(&start.command, &start.args, &start.image, Scene { env: &start.env, user, kept: &kept });
         for (after, file, made) in &plan.files {
             if let Some(place) = place(&start, file)
                 && self.kept.len() < MAX_KEPT_FILES

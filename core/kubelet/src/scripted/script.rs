@@ -68,12 +68,12 @@ fn script(text: &str, scene: Scene<'_>) -> Plan {
     let mut branches = Branches::default();
     let mut known = Some(true);
     for part in parts.take(MAX_COMMANDS) {
-        let holds = |text: &str| shell::holds(&shell::words(text, scene.env)?, |file| follower.has(file));
+        let holds = |text: &str| shell::holds(&shell::words(text, scene)?, |file| follower.has(file));
         known = branches.enter(part, holds).and_then(|command| {
             if command.is_empty() || !branches.run() {
                 return Some(true);
             }
-            let mut words = shell::words(command, scene.env)?;
+            let mut words = shell::words(command, scene)?;
             follower.target = shell::redirect(&mut words);
             if let Some(file) = &follower.target {
                 follower.plan.files.push((follower.clock, file.clone(), true));
@@ -135,6 +135,10 @@ impl<'a> Follower<'a> {
                 for (name, value) in self.scene.env {
                     self.print(&format!("{name}={value}"), false);
                 }
+            }
+            "id" if rest.is_empty() => {
+                let (user, group) = self.scene.user;
+                self.print(&format!("uid={user} gid={group} groups={group}"), false);
             }
             "true" | ":" | "cd" | "set" | "export" | "mkdir" | "trap" => {}
             "false" => self.code = 1,
@@ -211,7 +215,7 @@ impl Plan {
             let why = || format!("{tool}: can't open '{file}': No such file or directory");
             return if kept(file) { Ok(()) } else { Err(why()) };
         }
-        match plan(command, &[], "sh", Scene { env: &[], kept: &kept }).end {
+        match plan(command, &[], "sh", Scene { kept: &kept, ..Scene::EMPTY }).end {
             Some((_, code)) if code != 0 => Err(String::new()),
             _ => Ok(()),
         }
@@ -308,7 +312,7 @@ mod tests {
     fn the_environment_is_printed() {
         let env = [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "x y".to_owned())];
         let command = ["sh", "-c", "env; A=2 echo \"$B\""].map(str::to_owned);
-        let plan = plan(&command, &[], "busybox", Scene { env: &env, kept: &|_| false });
+        let plan = plan(&command, &[], "busybox", Scene { env: &env, user: (0, 0), kept: &|_| false });
         let lines: Vec<&str> = plan.prints.iter().map(|(_, line)| line.as_str()).collect();
         assert_eq!((lines, plan.end), (vec!["A=1", "B=x y", "x y"], Some((0, 0))));
     }
@@ -331,7 +335,8 @@ mod tests {
         ] {
             let env = [("I".to_owned(), index.to_owned())];
             let command = ["sh", "-c", script].map(str::to_owned);
-            let plan = plan(&command, &[], "busybox", Scene { env: &env, kept: &|file| kept && file == "/data/foo" });
+            let plan =
+                plan(&command, &[], "busybox", Scene { env: &env, user: (0, 0), kept: &|file| kept && file == "/data/foo" });
             assert_eq!(plan.end, end, "{name}");
         }
     }

@@ -7,13 +7,15 @@
 pub(super) struct Scene<'a> {
     /// Its environment.
     pub env: &'a [(String, String)],
+    /// The user and group that it runs as.
+    pub user: (u64, u64),
     /// Whether a file is in one of its volumes already.
     pub kept: &'a dyn Fn(&str) -> bool,
 }
 
 impl Scene<'_> {
     /// Nothing at all.
-    pub const EMPTY: Scene<'static> = Scene { env: &[], kept: &|_| false };
+    pub const EMPTY: Scene<'static> = Scene { env: &[], user: (0, 0), kept: &|_| false };
 }
 
 /// The `if`s around a command, from the outermost.
@@ -72,12 +74,12 @@ impl Branches {
 }
 
 /// The words of a command, with the values of its variables.
-pub(super) fn words(part: &str, env: &[(String, String)]) -> Option<Vec<String>> {
-    let text = if part.contains('\'') { part.to_owned() } else { expand(part, env)? };
+pub(super) fn words(part: &str, scene: Scene<'_>) -> Option<Vec<String>> {
+    let text = if part.contains('\'') { part.to_owned() } else { expand(part, scene)? };
     Some(text.split_whitespace().map(str::to_owned).collect())
 }
 
-fn expand(text: &str, env: &[(String, String)]) -> Option<String> {
+fn expand(text: &str, scene: Scene<'_>) -> Option<String> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
@@ -85,7 +87,11 @@ fn expand(text: &str, env: &[(String, String)]) -> Option<String> {
         rest = if let Some(inner) = after.strip_prefix('(') {
             // What is inside has no parenthesis, so this goes one level down at most.
             let (inner, tail) = inner.split_once(')')?;
-            out.push_str(&sum(&expand(inner, env)?)?.to_string());
+            out.push_str(&match inner {
+                "id -u" => scene.user.0.to_string(),
+                "id -g" => scene.user.1.to_string(),
+                _ => sum(&expand(inner, scene)?)?.to_string(),
+            });
             tail
         } else {
             let (name, tail) = match after.strip_prefix('{') {
@@ -95,7 +101,7 @@ fn expand(text: &str, env: &[(String, String)]) -> Option<String> {
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
                 return None;
             }
-            out.push_str(env.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value));
+            out.push_str(scene.env.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value));
             tail
         };
     }
@@ -173,12 +179,14 @@ mod tests {
             ("a $I ${I}b $NONE.", Some("a 3 3b .")),
             ("[ $(expr ${I} % 2) -ne 0 ]", Some("[ 1 -ne 0 ]")),
             ("echo '$I'", Some("echo '$I'")),
+            ("$(id -u):$(id -g)", Some("65534:7")),
             ("$(date)", None),
             ("$(expr 1 / 0)", None),
             ("$? $", None),
             ("${I", None),
         ] {
-            let got = words(text, &env).map(|words| words.join(" "));
+            let scene = Scene { env: &env, user: (65_534, 7), kept: &|_| false };
+            let got = words(text, scene).map(|words| words.join(" "));
             assert_eq!(got.as_deref(), expected, "{text}");
         }
     }
