@@ -6,17 +6,19 @@ use std::sync::Arc;
 use object::{GroupResource, ObjectMeta};
 use store::{Event, Key, Object, Store};
 
+use crate::endpoints;
 use crate::pod::PodView;
 use crate::pod_control;
 use crate::storage::PodClaims;
 
-/// Objects by owner and by the lack of one, and pods by their node.
+/// Objects by owner and by the lack of one, pods by their node, and EndpointSlices by their Service.
 #[derive(Debug, Default)]
 pub struct Index {
     dependents: BTreeMap<String, BTreeSet<Key>>,
     uncontrolled: BTreeMap<(GroupResource, String), BTreeSet<Key>>,
     on_node: BTreeMap<String, BTreeSet<Key>>,
     with_claim: BTreeMap<Key, BTreeSet<Key>>,
+    slices: BTreeMap<Key, BTreeSet<Key>>,
 }
 
 impl Index {
@@ -74,7 +76,13 @@ impl Index {
         event.new.as_ref().or(event.old.as_ref()).into_iter().flat_map(|pod| claims(pod))
     }
 
+    /// The EndpointSlices that say they are of a Service.
+    pub fn slices_of(&self, service: &Key) -> impl Iterator<Item = &Key> {
+        self.slices.get(service).into_iter().flatten()
+    }
+
     fn place(&mut self, old: Option<&Arc<Object>>, new: Option<&Arc<Object>>) {
+        self.place_slice(old, new);
         let Some(some) = new.or(old).filter(|object| object.key.resource == pod_control::pods()) else { return };
         if old.is_none() || new.is_none() {
             // A pod's volumes do not change.
@@ -91,6 +99,18 @@ impl Index {
             old.into_iter().for_each(|node| take(&mut self.on_node, &node, &some.key));
             if let Some(node) = new {
                 self.on_node.entry(node).or_default().insert(some.key.clone());
+            }
+        }
+    }
+
+    fn place_slice(&mut self, old: Option<&Arc<Object>>, new: Option<&Arc<Object>>) {
+        let is_slice = |object: &&Arc<Object>| object.key.resource == endpoints::slices();
+        let Some(some) = new.or(old).filter(is_slice) else { return };
+        let (old, new) = (old.and_then(|slice| endpoints::service_of(slice)), new.and_then(|slice| endpoints::service_of(slice)));
+        if old != new {
+            old.into_iter().for_each(|service| take(&mut self.slices, &service, &some.key));
+            if let Some(service) = new {
+                self.slices.entry(service).or_default().insert(some.key.clone());
             }
         }
     }

@@ -132,3 +132,39 @@ fn endpoints_hold_a_thousand_addresses() {
     assert_eq!(made["metadata"]["annotations"][mark], Value::Null);
     assert_eq!(made["subsets"][0]["notReadyAddresses"].as_array().map(Vec::len), Some(1));
 }
+
+#[test]
+fn slices_that_others_edit_are_put_right() {
+    let mut world = World::new();
+    node(&mut world, "n", "west");
+    pod(&mut world, "p", "n", "10.0.0.1", 8080, true);
+    service(&mut world, json!({}));
+    world.settle();
+    let found = slices(&world);
+    let [slice] = found.as_slice() else { panic!("{found:?}") };
+    let mut edited = slice.clone();
+    edited["endpoints"] = json!([{"addresses": ["10.9.9.9"], "conditions": {"ready": true}}]);
+    let name = support::name(slice);
+    world.admin().update(&gvr("discovery.k8s.io", "v1", "endpointslices"), "default", &name, edited).unwrap();
+    world.settle();
+    assert_eq!(slices(&world)[0]["endpoints"], slice["endpoints"]);
+}
+
+#[test]
+fn slices_of_a_former_service_go() {
+    let mut world = World::new();
+    node(&mut world, "n", "west");
+    pod(&mut world, "p", "n", "10.0.0.1", 8080, true);
+    service(&mut world, json!({}));
+    world.settle();
+    let options = DeleteOptions { propagation: Some(apiserver::Propagation::Orphan), ..DeleteOptions::default() };
+    world.delete(&services(), "default", "web", &options);
+    world.settle();
+    let left = slices(&world);
+    assert_eq!(left.len(), 1, "orphaned");
+    service(&mut world, json!({"clusterIP": "None"}));
+    world.settle();
+    let now = slices(&world);
+    assert_eq!(now.len(), 1);
+    assert_ne!(now[0]["metadata"]["uid"], left[0]["metadata"]["uid"]);
+}

@@ -147,9 +147,10 @@ pub(crate) fn status(facts: &Facts<'_>, phase: &str, conditions: &[Condition]) -
     let mut status = json!({
         "observedGeneration": generation,
         "phase": phase,
-        "conditions": list,
         "startTime": facts.start_time.rfc3339(),
     });
+    // Not in the literal, which would copy it.
+    status["conditions"] = Value::Array(list);
     let qos = &facts.pod.status.qos_class;
     if !qos.is_empty() {
         status["qosClass"] = qos.as_str().into();
@@ -223,9 +224,10 @@ fn container_json(facts: &Facts<'_>, container: &ContainerWorker) -> Value {
         "ready": container.role != Role::Ephemeral && container.is_ready() || done,
         "started": container.is_started(),
         "restartCount": container.attempt,
-        "state": state,
-        "lastState": last.map_or_else(|| json!({}), terminated_json),
     });
+    // Not in the literal, which would copy them.
+    out["state"] = state;
+    out["lastState"] = last.map_or_else(|| json!({}), terminated_json);
     if !container.container_id.is_empty() {
         out["containerID"] = container.container_id.as_str().into();
     }
@@ -272,7 +274,7 @@ fn states<'a>(facts: &Facts<'_>, container: &'a ContainerWorker) -> (Value, Opti
         if !message.is_empty() {
             out["message"] = message.into();
         }
-        json!({ "waiting": out })
+        under("waiting", out)
     };
     let not_yet = || {
         let before = if facts.initialized || container.role != Role::Main || facts.pod.spec.init_containers.is_empty() {
@@ -308,6 +310,11 @@ fn states<'a>(facts: &Facts<'_>, container: &'a ContainerWorker) -> (Value, Opti
     }
 }
 
+/// An object with one field.
+fn under(field: &str, value: Value) -> Value {
+    Value::Object([(field.to_owned(), value)].into_iter().collect())
+}
+
 fn terminated_json(exit: &Terminated) -> Value {
     let mut out = json!({"exitCode": exit.exit_code, "reason": exit.reason});
     if exit.signal != 0 {
@@ -321,7 +328,7 @@ fn terminated_json(exit: &Terminated) -> Value {
     if !exit.container_id.is_empty() {
         out["containerID"] = exit.container_id.as_str().into();
     }
-    json!({ "terminated": out })
+    under("terminated", out)
 }
 
 #[cfg(test)]

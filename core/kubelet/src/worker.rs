@@ -513,7 +513,8 @@ impl Worker {
         if !self.orphaned && !self.settled && !replacing && self.resend.is_none() {
             let status = self.status(cx);
             if status != self.sent {
-                let patch = json!({"metadata": {"uid": &*self.pod.uid}, "status": status.clone()});
+                let mut patch = json!({"metadata": {"uid": &*self.pod.uid}});
+                patch["status"] = status.clone();
                 cx.out.push(Output::PatchStatus(self.pod.reference(), patch));
                 self.sent = status;
             }

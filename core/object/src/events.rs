@@ -126,21 +126,25 @@ impl Recorder {
             .fold(0u32, |h, b| h.wrapping_mul(0x0100_0193) ^ u32::from(b));
         let name = format!("{}.{:x}{:05x}", str_at(&involved, &["name"]), now.0, (salt ^ (salt >> 20)) & 0xf_ffff);
         self.said.insert(key, Said { name: name.clone(), count: 1, last: now });
-        Some(EventWrite::Create(self.written(now, &involved, kind, reason, &text, &name)))
+        Some(EventWrite::Create(self.written(now, involved, kind, reason, &text, &name)))
     }
 
-    fn written(&self, now: Time, involved: &Value, kind: EventType, reason: &str, message: &str, name: &str) -> Value {
+    fn written(&self, now: Time, involved: Value, kind: EventType, reason: &str, message: &str, name: &str) -> Value {
         let mut source = json!({"component": self.component});
         if !self.host.is_empty() {
             source["host"] = self.host.as_str().into();
         }
-        json!({
+        let mut event = json!({
             "apiVersion": "v1", "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace_of(involved)},
-            "involvedObject": involved, "reason": reason, "message": message, "type": kind.as_str(),
-            "source": source, "reportingComponent": self.component, "reportingInstance": self.host,
+            "metadata": {"name": name, "namespace": namespace_of(&involved)},
+            "reason": reason, "message": message, "type": kind.as_str(),
+            "reportingComponent": self.component, "reportingInstance": self.host,
             "firstTimestamp": now.rfc3339(), "lastTimestamp": now.rfc3339(), "count": 1,
-        })
+        });
+        // Not in the literal, which would copy them.
+        event["involvedObject"] = involved;
+        event["source"] = source;
+        event
     }
 
     fn take_token(&mut self, now: Time, object: &str) -> bool {

@@ -10,7 +10,7 @@ use object::value::{at, list_at, set, str_at};
 use object::{GroupResource, Result, Value, json};
 use store::{Event, Key, Object, Store};
 
-use super::{ServiceView, services};
+use super::{MANAGED_BY, SERVICE_NAME, ServiceView, kept_by, services, slices};
 use crate::context::Context;
 use crate::index::Index;
 use crate::manager::Controller;
@@ -18,8 +18,6 @@ use crate::queue::WorkQueue;
 
 /// Addresses of one subset that are mirrored at most.
 const MAX_ENDPOINTS: usize = 1000;
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslicemirroring-controller.k8s.io";
 
 /// Annotations of Endpoints that say something of the Endpoints alone.
@@ -30,10 +28,6 @@ pub struct EndpointSliceMirroringController;
 
 fn endpoints() -> GroupResource {
     GroupResource::literal("", "endpoints")
-}
-
-fn slices() -> GroupResource {
-    GroupResource::literal("discovery.k8s.io", "endpointslices")
 }
 
 fn is_mirror(slice: &Object) -> bool {
@@ -66,9 +60,10 @@ impl Controller for EndpointSliceMirroringController {
     }
 
     fn reconcile(&mut self, cx: &mut Context<'_>, key: &Key) -> Result<()> {
-        let existing = mirrors(cx, key);
+        let service = Key::new(&services(), &key.namespace, &key.name);
+        let existing = kept_by(cx, &service, MANAGER);
         let source = cx.get(key).filter(|source| source.meta.deletion_timestamp.is_none());
-        let service = cx.get(&Key::new(&services(), &key.namespace, &key.name));
+        let service = cx.get(&service);
         let wanted = match (&source, &service) {
             (Some(source), Some(service)) if !selects(service) && is_mirrored(source) => of_subsets(&source.value()),
             _ => Vec::new(),
@@ -87,14 +82,6 @@ fn selects(service: &Arc<Object>) -> bool {
 fn is_mirrored(source: &Object) -> bool {
     source.meta.labels.get("endpointslice.kubernetes.io/skip-mirror").is_none_or(|skip| skip != "true")
         && object::meta::annotation(&source.value(), "control-plane.alpha.kubernetes.io/leader").is_none()
-}
-
-fn mirrors(cx: &Context<'_>, key: &Key) -> Vec<Arc<Object>> {
-    let slices = slices();
-    let all = cx.store().list(&slices, Some(&key.namespace));
-    let of_it =
-        |slice: &&Arc<Object>| is_mirror(slice) && slice.meta.labels.get(SERVICE_NAME).is_some_and(|name| **name == *key.name);
-    all.filter(of_it).cloned().collect()
 }
 
 /// Address family, ports and endpoints of one slice.

@@ -27,6 +27,28 @@ fn services() -> GroupResource {
     GroupResource::literal("", "services")
 }
 
+/// Where EndpointSlices are.
+pub(crate) fn slices() -> GroupResource {
+    GroupResource::literal("discovery.k8s.io", "endpointslices")
+}
+
+/// The label of an EndpointSlice that names its Service.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// The label of an EndpointSlice that names who keeps it.
+const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+
+/// The Service that an EndpointSlice says it is of.
+pub(crate) fn service_of(slice: &Object) -> Option<Key> {
+    slice.meta.labels.get(SERVICE_NAME).map(|name| Key::new(&services(), &slice.key.namespace, name))
+}
+
+/// The EndpointSlices that say they are of a Service and kept by this manager.
+fn kept_by(cx: &Context<'_>, service: &Key, manager: &str) -> Vec<Arc<Object>> {
+    let kept = |slice: &Arc<Object>| slice.meta.labels.get(MANAGED_BY).is_some_and(|by| by == manager);
+    cx.index.slices_of(service).filter_map(|key| cx.get(key)).filter(kept).collect()
+}
+
 /// What selects a Service's pods, read once per version of the Service.
 struct ServiceView {
     selector: Option<LabelSelector>,
@@ -61,7 +83,7 @@ fn changed(store: &Store, event: &Event, made: &GroupResource, queue: &mut WorkQ
             }
         }
     } else if key.resource == *made && event.new.is_none() {
-        let name = event.old.as_ref().and_then(|o| o.meta.labels.get("kubernetes.io/service-name").cloned());
+        let name = event.old.as_ref().and_then(|o| o.meta.labels.get(SERVICE_NAME).cloned());
         queue.add(Key::new(&services(), &key.namespace, name.as_deref().unwrap_or(&key.name)));
     } else if key.resource == GroupResource::literal("", "nodes") && event.old.is_some() != event.new.is_some() {
         // Endpoints on a node that does not exist are left out.

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apiserver::{DeleteOptions, gvr};
-use object::value::{at, list_at, str_at};
+use object::value::{at, i64_at, list_at, str_at};
 use object::{GroupResource, Result, Time, Value, json};
 use store::{Event, Key, Object, Store};
 
 use super::sharding::distribute;
-use super::{Backend, ServiceView, Triggers, backends, changed, note_trigger, ports_on, target_ref};
+use super::{
+    Backend, MANAGED_BY, SERVICE_NAME, ServiceView, Triggers, backends, changed, kept_by, note_trigger, ports_on, service_of,
+    slices, target_ref,
+};
 use crate::context::Context;
 use crate::index::Index;
 use crate::manager::Controller;
 use crate::pod::PodView;
 use crate::queue::WorkQueue;
 
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 const HEADLESS: &str = "service.kubernetes.io/headless";
 
@@ -25,11 +26,11 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 #[derive(Default)]
 pub struct EndpointSliceController {
     triggers: Triggers,
+    written: Written,
 }
 
-fn slices() -> GroupResource {
-    GroupResource::literal("discovery.k8s.io", "endpointslices")
-}
+/// The generation of each slice as it was written here: any other is somebody else's doing, and is put right.
+type Written = BTreeMap<Key, i64>;
 
 impl Controller for EndpointSliceController {
     fn name(&self) -> &'static str {
@@ -38,6 +39,17 @@ impl Controller for EndpointSliceController {
 
     fn changed(&mut self, store: &Store, _index: &Index, event: &Event, queue: &mut WorkQueue) {
         changed(store, event, &slices(), queue);
+        if event.key().resource != slices() {
+            return;
+        }
+        match &event.new {
+            None => drop(self.written.remove(event.key())),
+            Some(slice) if self.written.get(event.key()) != Some(&slice.meta.generation) => {
+                let before = event.old.as_ref().and_then(|old| service_of(old));
+                [service_of(slice), before].into_iter().flatten().for_each(|service| queue.add(service));
+            }
+            Some(_) => {}
+        }
     }
 
     fn reconcile(&mut self, cx: &mut Context<'_>, key: &Key) -> Result<()> {
@@ -59,13 +71,19 @@ impl Controller for EndpointSliceController {
         if groups.is_empty() {
             groups.insert(String::new(), (Vec::new(), Vec::new()));
         }
-        let existing: Vec<Arc<Object>> = cx
-            .owned(&slices(), &service.meta.uid)
-            .into_iter()
-            .filter(|s| s.meta.labels.get(MANAGED_BY).is_some_and(|by| by == MANAGER))
-            .collect();
+        // A former Service of this name may have left slices.
+        let is_ours = |slice: &Arc<Object>| slice.meta.owner_references.iter().any(|owner| owner.uid == service.meta.uid);
+        let (existing, orphans): (Vec<_>, Vec<_>) = kept_by(cx, key, MANAGER).into_iter().partition(is_ours);
+        for orphan in orphans {
+            cx.client().delete(
+                &gvr("discovery.k8s.io", "v1", "endpointslices"),
+                &key.namespace,
+                &orphan.key.name,
+                &Default::default(),
+            )?;
+        }
         let trigger = self.triggers.earliest(cx, &service, &selector);
-        replace(cx, &value, existing, groups, trigger)
+        replace(cx, &value, existing, groups, trigger, &mut self.written)
     }
 }
 
@@ -108,6 +126,7 @@ fn replace(
     existing: Vec<Arc<Object>>,
     groups: BTreeMap<String, (Vec<Value>, Vec<Value>)>,
     trigger: Option<Time>,
+    written: &mut Written,
 ) -> Result<()> {
     let resource = gvr("discovery.k8s.io", "v1", "endpointslices");
     let namespace = str_at(service, &["metadata", "namespace"]).to_owned();
@@ -133,7 +152,8 @@ fn replace(
                 None => {
                     let mut wanted = slice(service, &ports, endpoints);
                     note_trigger(&mut wanted, trigger);
-                    cx.client().create(&resource, &namespace, wanted)?;
+                    let made = cx.client().create(&resource, &namespace, wanted)?;
+                    note(written, &namespace, &made);
                 }
             }
         }
@@ -147,7 +167,8 @@ fn replace(
             let same = ["endpoints", "ports"].iter().all(|key| same_list(before.get(key), new.get(key)));
             if !same || at(&before, &["metadata", "labels"]) != at(&new, &["metadata", "labels"]) {
                 note_trigger(&mut new, trigger);
-                cx.client().update(&resource, &namespace, &old.key.name, new)?;
+                let kept = cx.client().update(&resource, &namespace, &old.key.name, new)?;
+                note(written, &namespace, &kept);
             }
         }
     }
@@ -155,6 +176,11 @@ fn replace(
         cx.client().delete(&resource, &namespace, &old.key.name, &DeleteOptions::default())?;
     }
     Ok(())
+}
+
+fn note(written: &mut Written, namespace: &str, slice: &Value) {
+    let generation = i64_at(slice, &["metadata", "generation"]).unwrap_or(0);
+    written.insert(Key::new(&slices(), namespace, str_at(slice, &["metadata", "name"])), generation);
 }
 
 /// An absent list and an empty one say the same.

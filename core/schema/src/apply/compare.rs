@@ -95,6 +95,8 @@ fn maps(old: Option<Old<'_>>, new: Option<&Value>, ty: Type<'_>, changed: &mut S
     }
     for (key, value) in new_map {
         let before = match old_map.get(key) {
+            // Most fields of an object are as they were.
+            Some(before) if before == value => continue,
             Some(before) => Some(Old::Value(before)),
             None if old.is_some() && always_written(ty, key) => Some(Old::Zero),
             None => None,
