@@ -16,6 +16,9 @@ use crate::wire::Config;
 
 /// How long a registration that failed is left alone.
 const RETRY_SECONDS: u64 = 5;
+
+/// How long a container takes to end: long enough that who deletes a pod and looks again sees it on its way.
+const STOP_MILLIS: u64 = 300;
 /// So many rounds of runtime answers are taken in at one moment; what is left follows in the next step.
 const MAX_ROUNDS: u32 = 64;
 
@@ -83,7 +86,7 @@ impl Node {
         });
         Node {
             kubelet,
-            runtime: ScriptedRuntime::new(network, Speed::default(), seed),
+            runtime: ScriptedRuntime::new(network, Speed { stop_millis: STOP_MILLIS, ..Speed::default() }, seed),
             user: super::user(&name),
             recorder: Recorder::new("kubelet", &name),
             presence: Presence::Absent { at: Time::default() },

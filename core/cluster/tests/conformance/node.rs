@@ -449,3 +449,21 @@ fn a_failing_subpath_can_be_mended() {
     let pod = world.get(&format!("{CORE}/pods/p"));
     assert_eq!(reason(&pod["status"]["containerStatuses"][0]), "CreateContainerConfigError");
 }
+
+/// Pods Extended (pod generation) custom-set generation on new pods and graceful delete
+#[test]
+fn a_pod_that_is_deleted_is_still_seen_on_its_way() {
+    let mut world = World::start();
+    let path = format!("{CORE}/pods/p");
+    let mut pod = pause_pod("p");
+    pod["metadata"]["generation"] = json!(100);
+    world.create(&format!("{CORE}/pods"), &pod);
+    assert_eq!(number(&world.wait_for_pod("p", "Running"), &["metadata", "generation"]), 1);
+    world.delete(&format!("{path}?gracePeriodSeconds=60"));
+    // A client that may ask twenty times a second, and a busy network.
+    world.driver.settle(200);
+    let pod = world.get(&path);
+    assert!(is_deleting(&pod), "{pod}");
+    assert_eq!(number(&pod, &["metadata", "generation"]), 2);
+    world.wait_gone(&path);
+}
