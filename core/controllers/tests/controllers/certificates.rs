@@ -2,13 +2,11 @@
 //!
 //! <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/>
 
-mod support;
-
+use crate::support::World;
 use apiserver::{UserInfo, gvr};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use object::{GroupVersionResource, Value, der, json};
-use support::World;
 use wasmkube_controllers::Settings;
 
 const CA: &str = include_str!("certificates/ca.crt");

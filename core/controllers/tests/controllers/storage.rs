@@ -2,11 +2,9 @@
 //!
 //! <https://kubernetes.io/docs/concepts/storage/persistent-volumes/#lifecycle-of-a-volume-and-claim>
 
-mod support;
-
+use crate::support::{World, pods};
 use apiserver::{DeleteOptions, gvr};
 use object::{GroupVersionResource, Value, json};
-use support::{World, pods};
 
 fn claims() -> GroupVersionResource {
     gvr("", "v1", "persistentvolumeclaims")

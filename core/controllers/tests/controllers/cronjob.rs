@@ -1,10 +1,8 @@
 //! A CronJob, told from the outside: <https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/>.
 
-mod support;
-
+use crate::support::{World, name, pods};
 use apiserver::{DeleteOptions, gvr};
 use object::{GroupVersionResource, Time, Value, json};
-use support::{World, name, pods};
 
 fn jobs() -> GroupVersionResource {
     gvr("batch", "v1", "jobs")

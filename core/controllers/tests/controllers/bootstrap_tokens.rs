@@ -2,13 +2,11 @@
 //!
 //! <https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/>
 
-mod support;
-
+use crate::support::World;
 use apiserver::gvr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use object::{GroupVersionResource, Value, json};
-use support::World;
 use wasmkube_controllers::Settings;
 
 fn core(resource: &'static str) -> GroupVersionResource {

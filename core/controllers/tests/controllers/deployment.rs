@@ -1,10 +1,8 @@
 //! A Deployment, told from the outside: <https://kubernetes.io/docs/concepts/workloads/controllers/deployment/>.
 
-mod support;
-
+use crate::support::{World, deployment, deployments, pods, replicasets};
 use apiserver::{DeleteOptions, Propagation};
 use object::{Value, json};
-use support::{World, deployment, deployments, pods, replicasets};
 
 fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     object["status"]["conditions"].as_array().unwrap().iter().find(|c| c["type"] == kind).unwrap_or(&Value::Null)

@@ -1,11 +1,9 @@
 //! The time to live of finished Jobs, told from the outside:
 //! <https://kubernetes.io/docs/concepts/workloads/controllers/ttlafterfinished/>.
 
-mod support;
-
+use crate::support::{World, name, pods};
 use apiserver::gvr;
 use object::{GroupVersionResource, Value, json};
-use support::{World, name, pods};
 
 fn jobs() -> GroupVersionResource {
     gvr("batch", "v1", "jobs")

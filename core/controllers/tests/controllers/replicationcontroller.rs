@@ -1,11 +1,9 @@
 //! A ReplicationController, told from the outside:
 //! <https://kubernetes.io/docs/concepts/workloads/controllers/replicationcontroller/>.
 
-mod support;
-
+use crate::support::{World, condition, pods, template};
 use apiserver::{DeleteOptions, Propagation, gvr};
 use object::{GroupVersionResource, Value, json};
-use support::{World, condition, pods, template};
 
 fn controllers() -> GroupVersionResource {
     gvr("", "v1", "replicationcontrollers")

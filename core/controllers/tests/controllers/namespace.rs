@@ -1,11 +1,9 @@
 //! Deleting a Namespace, told from the outside:
 //! <https://kubernetes.io/docs/tasks/administer-cluster/namespaces/#deleting-a-namespace>.
 
-mod support;
-
+use crate::support::{World, condition, deployment, deployments, pods};
 use apiserver::gvr;
 use object::{GroupVersionResource, Value, json};
-use support::{World, condition, deployment, deployments, pods};
 
 fn namespaces() -> GroupVersionResource {
     gvr("", "v1", "namespaces")

@@ -1,10 +1,8 @@
 //! A Job, told from the outside: <https://kubernetes.io/docs/concepts/workloads/controllers/job/>.
 
-mod support;
-
+use crate::support::{World, condition, name, pods};
 use apiserver::{DeleteOptions, Propagation, gvr};
 use object::{GroupVersionResource, Value, json};
-use support::{World, condition, name, pods};
 
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 const FAILURES: &str = "batch.kubernetes.io/job-index-failure-count";

@@ -1,10 +1,8 @@
 //! Volumes and claims, told from the outside: <https://kubernetes.io/docs/concepts/storage/persistent-volumes/>.
 
-mod support;
-
+use crate::support::World;
 use apiserver::{DeleteOptions, gvr};
 use object::json;
-use support::World;
 
 /// <https://kubernetes.io/docs/concepts/storage/persistent-volumes/#binding>
 #[test]

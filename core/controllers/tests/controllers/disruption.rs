@@ -1,11 +1,9 @@
 //! PodDisruptionBudgets and evictions, told from the outside:
 //! <https://kubernetes.io/docs/tasks/run-application/configure-pdb/>.
 
-mod support;
-
+use crate::support::{World, condition, deployment, deployments, name, pods};
 use apiserver::gvr;
 use object::{GroupVersionResource, Value, json};
-use support::{World, condition, deployment, deployments, name, pods};
 
 fn budgets() -> GroupVersionResource {
     gvr("policy", "v1", "poddisruptionbudgets")

@@ -2,11 +2,9 @@
 //!
 //! <https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/>
 
-mod support;
-
+use crate::support::{self, World, pods};
 use apiserver::{DeleteOptions, UserInfo, gvr};
 use object::{GroupVersionResource, Value, json};
-use support::{World, pods};
 
 fn slices(world: &World) -> Vec<Value> {
     let mut all = world.list(&gvr("discovery.k8s.io", "v1", "endpointslices"));

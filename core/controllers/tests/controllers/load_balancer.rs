@@ -2,11 +2,9 @@
 //!
 //! <https://kubernetes.io/docs/concepts/services-networking/service/#loadbalancer>
 
-mod support;
-
+use crate::support::World;
 use apiserver::gvr;
 use object::{GroupVersionResource, Value, json};
-use support::World;
 use wasmkube_controllers::Settings;
 
 fn services() -> GroupVersionResource {

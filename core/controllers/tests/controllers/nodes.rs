@@ -2,11 +2,9 @@
 //!
 //! <https://kubernetes.io/docs/concepts/architecture/nodes/>
 
-mod support;
-
+use crate::support::{World, pods};
 use apiserver::gvr;
 use object::{GroupVersionResource, Value, json};
-use support::{World, pods};
 
 fn nodes() -> GroupVersionResource {
     gvr("", "v1", "nodes")

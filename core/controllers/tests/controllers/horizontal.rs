@@ -2,12 +2,10 @@
 //!
 //! <https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/>
 
-mod support;
-
+use crate::support::{World, deployment, deployments, pods};
 use apiserver::gvr;
 use apiserver::message::{Answered, Output};
 use object::{GroupVersionResource, Value, json};
-use support::{World, deployment, deployments, pods};
 
 fn autoscalers() -> GroupVersionResource {
     gvr("autoscaling", "v2", "horizontalpodautoscalers")

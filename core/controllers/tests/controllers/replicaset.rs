@@ -1,10 +1,8 @@
 //! A ReplicaSet, told from the outside: <https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/>.
 
-mod support;
-
+use crate::support::{self, World, condition, name, pods, replicasets, template};
 use apiserver::{DeleteOptions, Propagation, gvr};
 use object::{Value, json};
-use support::{World, condition, name, pods, replicasets, template};
 
 fn spec(replicas: i64) -> Value {
     json!({"replicas": replicas, "selector": {"matchLabels": {"app": "r"}}, "template": template("r")})

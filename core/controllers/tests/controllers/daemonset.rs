@@ -1,10 +1,8 @@
 //! A DaemonSet, told from the outside: <https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/>.
 
-mod support;
-
+use crate::support::{World, name, pods, template};
 use apiserver::{DeleteOptions, gvr};
 use object::{GroupVersionResource, Value, json};
-use support::{World, name, pods, template};
 
 fn sets() -> GroupVersionResource {
     gvr("apps", "v1", "daemonsets")

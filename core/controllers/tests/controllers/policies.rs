@@ -1,10 +1,8 @@
 //! What a policy's status says of its expressions.
 
-mod support;
-
+use crate::support::World;
 use apiserver::gvr;
 use object::{Value, json};
-use support::World;
 
 #[test]
 fn expressions_are_checked_against_the_types_of_what_they_are_about() {

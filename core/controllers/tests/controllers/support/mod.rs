@@ -1,5 +1,4 @@
 //! A cluster without nodes: an API server, the controllers, and a hand that plays the kubelet.
-#![allow(dead_code)]
 
 use apiserver::{ApiServer, DeleteOptions, PatchKind, UserInfo, gvr};
 use object::{GroupVersionResource, Time, Value, json};

@@ -1,10 +1,8 @@
 //! A StatefulSet, told from the outside: <https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/>.
 
-mod support;
-
+use crate::support::{World, pods, template};
 use apiserver::{DeleteOptions, Propagation, gvr};
 use object::{GroupVersionResource, Value, json};
-use support::{World, pods, template};
 
 fn sets() -> GroupVersionResource {
     gvr("apps", "v1", "statefulsets")

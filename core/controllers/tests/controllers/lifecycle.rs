@@ -1,10 +1,8 @@
 //! Ends of things: each controller does its part with the rights of its own role and no others.
 
-mod support;
-
+use crate::support::World;
 use apiserver::{DeleteOptions, UserInfo, gvr};
 use object::{Value, json};
-use support::World;
 
 fn core(resource: &'static str) -> object::GroupVersionResource {
     gvr("", "v1", resource)

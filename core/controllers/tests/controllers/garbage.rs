@@ -1,10 +1,8 @@
 //! Garbage collection, told from the outside: <https://kubernetes.io/docs/concepts/architecture/garbage-collection/>.
 
-mod support;
-
+use crate::support::World;
 use apiserver::{DeleteOptions, Propagation, gvr};
 use object::{GroupVersionResource, Value, json};
-use support::World;
 
 fn maps() -> GroupVersionResource {
     gvr("", "v1", "configmaps")
