@@ -24,7 +24,7 @@ use crate::convert::Converted;
 use crate::edge::openapi::Documents;
 use crate::features::Features;
 use crate::flow::{self, FlowControl};
-use crate::health::Health;
+use crate::health::{self, Health};
 use crate::identity::UserInfo;
 use crate::message::{Output, Record, StaticToken, StreamId};
 use crate::metrics::Metrics;
@@ -243,6 +243,7 @@ impl ApiServer {
         self.aggregation.registry_changed();
         aggregation::settle(self, now);
         self.health.started = true;
+        health::remember(self);
     }
 
     /// The objects, to read.
@@ -309,16 +310,11 @@ impl ApiServer {
         }
     }
 
-    /// Does what follows from what was written.
-    pub(crate) fn settle(&mut self) {
+    /// What is to happen outside, in order: journal records stand before the answers and events that depend on them.
+    pub fn take_outputs(&mut self) -> Vec<Output> {
         crd::settle(self, self.now);
         aggregation::settle(self, self.now);
         flow::settle(self, self.now);
-    }
-
-    /// What is to happen outside, in order: journal records stand before the answers and events that depend on them.
-    pub fn take_outputs(&mut self) -> Vec<Output> {
-        self.settle();
         self.flow.step_ended();
         self.deliver_events(self.now);
         let mut outputs = std::mem::take(&mut self.outputs);

@@ -25,8 +25,7 @@ impl ApiServer {
             ["version"] if request.method != "GET" => Err(ApiError::method_not_allowed()),
             ["version"] => Ok(Answer::json(200, version().to_string())),
             [endpoint @ ("healthz" | "livez" | "readyz"), check @ ..] => {
-                // A definition that came in the same step is no reason to fail.
-                self.settle();
+                health::remember(self);
                 let answer = match check {
                     [] => Some(health::all(self, endpoint, query)),
                     _ => health::one(self, endpoint, &check.join("/")),

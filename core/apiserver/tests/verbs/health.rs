@@ -80,36 +80,24 @@ fn a_server_is_ready_when_its_parts_have_begun() {
 
 #[test]
 fn what_goes_wrong_is_noticed() {
-    let ns = |server: &mut Server| {
-        drop(server.ask("DELETE", "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical", Value::Null))
-    };
-    let roles = |server: &mut Server| {
-        drop(server.ask("DELETE", "/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin", Value::Null));
-    };
-    let host = |health: HostHealth| move |server: &mut Server| server.api.host_health(health.clone());
-    type Change = Box<dyn Fn(&mut Server)>;
-    let changes: [(&str, Change, &str, u16, u16); 5] = [
-        (
-            "the journal",
-            Box::new(host(HostHealth { journal: "context deadline exceeded".to_owned(), ..HostHealth::default() })),
-            "etcd",
-            500,
-            500,
-        ),
-        ("the audit log", Box::new(host(HostHealth { log: "blocked".to_owned(), ..HostHealth::default() })), "log", 500, 500),
-        ("the end", Box::new(host(HostHealth { shutting_down: true, ..HostHealth::default() })), "shutdown", 200, 500),
-        ("a priority class", Box::new(ns), "poststarthook/scheduling/bootstrap-system-priority-classes", 500, 500),
-        ("a role", Box::new(roles), "poststarthook/rbac/bootstrap-roles", 500, 500),
-    ];
-    for (name, change, check, livez, readyz) in changes {
+    let journal = HostHealth { journal: "context deadline exceeded".to_owned(), ..HostHealth::default() };
+    let log = HostHealth { log: "blocked".to_owned(), ..HostHealth::default() };
+    let end = HostHealth { shutting_down: true, ..HostHealth::default() };
+    for (name, health, check, livez, readyz) in [
+        ("the journal", journal, "etcd", 500, 500),
+        ("the audit log", log, "log", 500, 500),
+        ("the end", end, "shutdown", 200, 500),
+    ] {
         let mut server = Server::new();
         server.api.followed();
-        change(&mut server);
+        server.api.host_health(health);
         let live = ask(&mut server, "/livez");
         let ready = ask(&mut server, "/readyz");
         assert_eq!((live.0, ready.0), (livez, readyz), "{name}: {}", ready.1);
         assert!(ready.1.contains(&format!("[-]{check} failed: reason withheld\n")), "{name}: {}", ready.1);
         assert_eq!(ask(&mut server, &format!("/readyz?exclude={check}&exclude=etcd-readiness")).0, 200, "{name}");
+        server.api.host_health(HostHealth::default());
+        assert_eq!(ask(&mut server, "/readyz").0, 200, "{name}: and what is right again too");
     }
     let mut server = Server::new();
     server.api.host_health(HostHealth {
@@ -122,6 +110,64 @@ fn what_goes_wrong_is_noticed() {
         ("shutdown", "internal server error: process is shutting down\n"),
     ] {
         assert_eq!(ask(&mut server, &format!("/readyz/{check}")), (500, text.to_owned()));
+    }
+}
+
+#[test]
+fn nothing_is_done_before_the_start() {
+    let failed = |text: &str| -> String {
+        let names = text.lines().filter_map(|line| line.strip_prefix("[-]"));
+        names.filter_map(|line| line.strip_suffix(" failed: reason withheld")).map(|name| format!("{name}\n")).collect()
+    };
+    let mut server = Server::before_start();
+    expect![[r#"
+        informer-sync
+        poststarthook/start-apiserver-admission-initializer
+        poststarthook/generic-apiserver-start-informers
+        poststarthook/storage-object-count-tracker-hook
+        poststarthook/crd-informer-synced
+        poststarthook/start-system-namespaces-controller
+        poststarthook/start-legacy-token-tracking-controller
+        poststarthook/start-service-ip-repair-controllers
+        poststarthook/rbac/bootstrap-roles
+        poststarthook/scheduling/bootstrap-system-priority-classes
+        poststarthook/priority-and-fairness-config-producer
+        poststarthook/bootstrap-controller
+        poststarthook/start-kubernetes-service-cidr-controller
+        poststarthook/start-kube-aggregator-informers
+        poststarthook/kube-apiserver-autoregistration
+        autoregister-completion
+    "#]]
+    .assert_eq(&failed(&ask(&mut server, "/readyz").1));
+    let roles = ask(&mut server, "/readyz/poststarthook/rbac/bootstrap-roles");
+    assert_eq!(roles, (500, "internal server error: not finished\n".to_owned()));
+    server.api.start(server.now, 0);
+    assert_eq!(failed(&ask(&mut server, "/readyz").1), "poststarthook/generic-apiserver-start-informers\n");
+}
+
+#[test]
+fn what_was_done_once_after_the_start_is_not_asked_for_again() {
+    for (object, check) in [
+        ("/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin", "poststarthook/rbac/bootstrap-roles"),
+        ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:basic-user", "poststarthook/rbac/bootstrap-roles"),
+        (
+            "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical",
+            "poststarthook/scheduling/bootstrap-system-priority-classes",
+        ),
+        ("/api/v1/namespaces/default/services/kubernetes", "poststarthook/bootstrap-controller"),
+        (
+            "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking",
+            "poststarthook/start-legacy-token-tracking-controller",
+        ),
+    ] {
+        let mut server = Server::new();
+        server.api.followed();
+        assert_eq!(server.ask("DELETE", object, Value::Null).0, 200, "{object}");
+        assert_eq!(server.get(object).0, 404, "{object}");
+        for endpoint in ["livez", "readyz", "healthz"] {
+            assert_eq!(ask(&mut server, &format!("/{endpoint}")), (200, "ok".to_owned()), "{object}");
+            assert_eq!(ask(&mut server, &format!("/{endpoint}/{check}")), (200, "ok".to_owned()), "{object}");
+        }
     }
 }
 

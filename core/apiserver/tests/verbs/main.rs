@@ -37,17 +37,21 @@ type Answer = (u16, Value);
 
 impl Server {
     fn new() -> Self {
+        let mut server = Server::before_start();
+        server.api.start(server.now, 0);
+        server.api.take_outputs();
+        server
+    }
+
+    fn before_start() -> Self {
         let token = StaticToken {
             token: "t".into(),
             user: "admin".into(),
             groups: vec!["system:masters".into()],
             ..StaticToken::default()
         };
-        let mut api = ApiServer::new(Settings { tokens: vec![token], history_limit: 100, ..Settings::default() });
-        let now = Time(1_700_000_000_000_000);
-        api.start(now, 0);
-        api.take_outputs();
-        Server { api, now, stream: 0 }
+        let api = ApiServer::new(Settings { tokens: vec![token], history_limit: 100, ..Settings::default() });
+        Server { api, now: Time(1_700_000_000_000_000), stream: 0 }
     }
 
     /// Sends a request; returns everything that comes of it, but for what is only to be counted.
