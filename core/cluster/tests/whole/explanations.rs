@@ -1,10 +1,8 @@
 //! Why a pod is where it is or nowhere, what would help it, and when it is tried again.
 
-mod scheduling_world;
-
+use crate::scheduling_world::{World, cpu};
 use object::value::{at, i64_at, list_at, str_at};
 use object::{Value, json};
-use scheduling_world::{World, cpu};
 
 fn explain(world: &mut World, pod: &str) -> Value {
     world.driver.get(&format!("/debug/scheduler/namespaces/default/pods/{pod}"))

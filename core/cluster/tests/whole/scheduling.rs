@@ -1,9 +1,7 @@
 //! Where pods go, and what is said about those that go nowhere. Nodes here are objects only; nothing runs on them.
 
-mod scheduling_world;
-
+use crate::scheduling_world::{World, cpu};
 use object::{Value, json};
-use scheduling_world::{World, cpu};
 use wasmkube_cluster::Config;
 
 /// The text that follows the reasons where preemption was thought of and would not help, or found nobody.

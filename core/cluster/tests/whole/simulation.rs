@@ -19,9 +19,9 @@ fn what_was_found_stays_fixed() {
 
 /// Failures that were found, minimised; each has been fixed.
 const TRACES: &[(&str, &str)] = &[
-    ("a bookmark before events of its own step", include_str!("traces/bookmark-before-events.json")),
-    ("a DaemonSet with surge that is rolled twice", include_str!("traces/a-daemon-set-rolled-twice.json")),
-    ("a StatefulSet that finds the revisions of one before it", include_str!("traces/an-orphaned-revision.json")),
+    ("a bookmark before events of its own step", include_str!("../traces/bookmark-before-events.json")),
+    ("a DaemonSet with surge that is rolled twice", include_str!("../traces/a-daemon-set-rolled-twice.json")),
+    ("a StatefulSet that finds the revisions of one before it", include_str!("../traces/an-orphaned-revision.json")),
 ];
 
 #[test]

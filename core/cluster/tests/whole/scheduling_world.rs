@@ -1,5 +1,4 @@
 //! A cluster whose nodes are objects only: what runs in it is the scheduler.
-#![allow(dead_code, reason = "not every test uses all of it")]
 
 use object::value::{list_at, str_at};
 use object::{Value, json};

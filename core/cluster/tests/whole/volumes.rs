@@ -1,10 +1,8 @@
 //! Pods and their volumes: where claims let them go, and how claims that wait for their first user get their volumes.
 
-mod scheduling_world;
-
+use crate::scheduling_world::World;
 use object::value::str_at;
 use object::{Value, json};
-use scheduling_world::World;
 use wasmkube_cluster::Config;
 
 const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";

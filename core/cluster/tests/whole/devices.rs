@@ -1,10 +1,8 @@
 //! Pods that ask for devices: claims, templates, classes and the slices in which drivers publish what they have.
 
-mod scheduling_world;
-
+use crate::scheduling_world::World;
 use object::value::{at, list_at, str_at};
 use object::{Value, json};
-use scheduling_world::World;
 use wasmkube_cluster::Config;
 
 const CLAIMS: &str = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims";
