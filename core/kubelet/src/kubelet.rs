@@ -90,7 +90,8 @@ impl Kubelet {
                 let uids: Vec<PodUid> = self.pods.keys().cloned().collect();
                 for uid in uids {
                     let mut cx = Context { now, config: &self.config, node: &mut self.node, out: &mut self.out };
-                    let Some(worker) = self.pods.get_mut(&uid) else { continue };
+                    // In a pod that is to end nothing begins any more.
+                    let Some(worker) = self.pods.get_mut(&uid).filter(|worker| worker.is_active()) else { continue };
                     let (containers, around) = worker.containers();
                     for container in containers {
                         if container.is_pulling() {

@@ -276,6 +276,11 @@ impl Worker {
         (&mut self.containers, Surroundings { pod: &self.pod, ips: &self.ips })
     }
 
+    /// Whether its containers are to run.
+    pub fn is_active(&self) -> bool {
+        matches!(self.stage, Stage::Active)
+    }
+
     /// Whether the node's resources are held: for the API, and so for the scheduler, a pod that is gone holds nothing more.
     pub fn holds_resources(&self) -> bool {
         !self.orphaned && !matches!(self.stage, Stage::Ended)

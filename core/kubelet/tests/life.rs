@@ -352,6 +352,19 @@ fn a_failed_pull_is_tried_again() {
 }
 
 #[test]
+fn nothing_starts_in_a_pod_that_was_deleted_while_its_image_was_on_its_way() {
+    let mut node = Node::new();
+    let mut object = one(json!({"image": "other"}));
+    node.run(&object);
+    object["metadata"]["deletionTimestamp"] = "1970-01-01T00:17:10Z".into();
+    object["metadata"]["deletionGracePeriodSeconds"] = 30.into();
+    node.tell(Input::Pod(Arc::new(Pod::of(&object).unwrap())));
+    let pulled = PulledImage { info: ImageInfo { id: "other@1".into(), size: 7 }, millis: 1_500 };
+    let words = node.tell(Input::Pulled("other".into(), Ok(pulled)));
+    assert!(!words.iter().any(|word| word.starts_with("start")), "{words:?}");
+}
+
+#[test]
 fn too_much_is_refused() {
     let mut node = Node::new();
     let words = node.tell(Input::Pod(Arc::new(Pod::of(&one(json!({"resources": {"requests": {"cpu": "3"}}}))).unwrap())));

@@ -21,6 +21,7 @@ fn what_was_found_stays_fixed() {
 const TRACES: &[(&str, &str)] = &[
     ("a bookmark before events of its own step", include_str!("../traces/bookmark-before-events.json")),
     ("a DaemonSet with surge that is rolled twice", include_str!("../traces/a-daemon-set-rolled-twice.json")),
+    ("a pod deleted while its image is on its way", include_str!("../traces/deleted-while-pulling.json")),
     ("a Service whose name had slices before", include_str!("../traces/orphaned-slices.json")),
     ("a StatefulSet that finds the revisions of one before it", include_str!("../traces/an-orphaned-revision.json")),
 ];
