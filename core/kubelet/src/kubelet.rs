@@ -114,7 +114,11 @@ impl Kubelet {
             Input::StatusFailed(uid) | Input::DeleteFailed(uid) => self.with(now, &uid, |worker, _| worker.undelivered(now)),
             Input::Started(id, result) => self.run(now, &id, |c, around, cx| c.started(&around, cx, result)),
             Input::Exited(id, exit) => {
-                if let Some(left) = self.strays.get_mut(&id.pod) {
+                let unclaimed = self.found.get_mut(&id.pod).and_then(|pod| pod.containers.iter_mut().find(|c| c.id == id));
+                if let Some(container) = unclaimed {
+                    // The API has not been heard yet; the pod that claims it learns of its end then.
+                    container.exit = Some(exit);
+                } else if let Some(left) = self.strays.get_mut(&id.pod) {
                     left.remove(&id);
                     if left.is_empty() {
                         self.strays.remove(&id.pod);

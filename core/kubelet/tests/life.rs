@@ -500,6 +500,26 @@ fn after_a_restart_running_containers_are_taken_over() {
     assert_eq!(node.tell(Input::PodsListed), ["SIGKILL c"], "what the API does not know is ended");
 }
 
+#[test]
+fn what_ends_before_the_api_is_heard_has_ended() {
+    let mut node = Node::new();
+    let container = FoundContainer {
+        id: id("c", 0),
+        runtime_id: "old".to_owned(),
+        image_id: "img@1".into(),
+        started_at: Time::from_secs(900),
+        exit: None,
+    };
+    let (uid, namespace, name) = ("u".into(), "d".into(), "p".into());
+    node.tell(Input::Found(vec![FoundPod { uid, namespace, name, ips: Vec::new(), containers: vec![container] }]));
+    let exit = Exit { code: 0, signal: 0, oom_killed: false, started_at: None, at: Time::from_secs(950), message: String::new() };
+    node.tell(Input::Exited(id("c", 0), exit));
+    let mut object = one(json!({}));
+    object["spec"]["restartPolicy"] = "Never".into();
+    node.tell(Input::Pod(Arc::new(Pod::of(&object).unwrap())));
+    assert_eq!(node.status()["phase"], "Succeeded");
+}
+
 /// What the API makes of a status that is sent: nulls take away.
 fn stored(value: Value) -> Value {
     match value {
